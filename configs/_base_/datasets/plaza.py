@@ -1,0 +1,10 @@
+data_root = 'data/plaza'
+train_dataset = dict(
+    type='PlazaDataset', data_root=data_root, data_prefix=dict(img='training/frames')
+)
+test_dataset = dict(
+    type='PlazaDataset',
+    data_root=data_root,
+    data_prefix=dict(img='testing/frames'),
+    labels=dict(format='frame_masks', path='testing/test_frame_mask'),
+)

@@ -1,0 +1,42 @@
+# Schedules for two CPU cores.
+_base_ = './localvad.py'
+crop_size = (64, 64)
+stages = dict(
+    spatial=dict(
+        train_dataloader=dict(
+            batch_size=64,
+            num_workers=0,
+            persistent_workers=False,
+            sampler=dict(num_samples=64 * 100),
+            dataset=dict(
+                cache_frames=3000,
+                pipeline=[
+                    dict(type='LoadTubeFrames', depth=1),
+                    dict(type='CropTubes', size=crop_size),
+                    dict(type='LoadTubeCaptions', folder=''),
+                    dict(type='TokenizeCaptions', context_length=32),
+                    dict(type='PackTubeInputs', single=True),
+                ],
+            ),
+        ),
+        train_cfg=dict(max_epochs=15),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4)),
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+            dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=100, end=1500),
+        ],
+    ),
+    features=dict(
+        batch_size=64,
+        num_workers=0,
+        pipeline=[
+            dict(type='CropTubes', size=crop_size),
+            dict(type='PackTubeInputs'),
+        ],
+    ),
+    temporal=dict(
+        train_dataloader=dict(batch_size=128, num_workers=0, persistent_workers=False),
+        train_cfg=dict(max_epochs=10),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4)),
+    ),
+)

@@ -1,0 +1,9 @@
+# LocalVAD on UCSD Ped2 at the paper's sizes; no downloaded weights needed.
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/ped2.py',
+    '../_base_/models/localvad.py',
+    '../_base_/schedules/localvad.py',
+]
+proposer = dict(type='ForegroundProposer', threshold=25, blur=0.5, min_overlap=0.3)
+captioner = dict(type='AttributeCaptioner')

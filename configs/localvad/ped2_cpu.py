@@ -1,0 +1,9 @@
+# LocalVAD on UCSD Ped2 at sizes for two CPU cores, without any downloaded weights.
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/ped2.py',
+    '../_base_/models/localvad_small.py',
+    '../_base_/schedules/localvad_cpu.py',
+]
+proposer = dict(type='ForegroundProposer', threshold=25, blur=0.5, min_overlap=0.3)
+captioner = dict(type='AttributeCaptioner')

@@ -1,0 +1,112 @@
+"""Frames of one video, looked up by number, from a folder of images or a video file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
+VIDEO_SUFFIXES = ('.avi', '.mp4', '.mkv', '.mov', '.mpg', '.mpeg', '.webm')
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files of a folder in the order of the numbers in their names; hidden files are no
+    frames (macOS leaves ``._*`` beside the real ones)."""
+
+    def number(path: Path) -> tuple[int, str]:
+        digits = re.findall(r'\d+', path.stem)
+        return (int(digits[-1]) if digits else -1, path.name)
+
+    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted((p for p in files if not p.name.startswith('.')), key=number)
+
+
+class FrameSource(Sequence[np.ndarray]):
+    """Frames of one video as (H, W, 3) uint8 BGR arrays; all must have the first one's size.
+
+    Args:
+        path: Folder of images, or video file.
+
+    Raises:
+        ValueError: From ``source[i]``, if frame i does not decode or has another size.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._files: list[Path] | None = None
+        self._video: mmcv.VideoReader | None = None
+        if self.path.is_dir():
+            self._files = list_images(self.path)
+            self._length = len(self._files)
+        elif self.path.is_file():
+            # The reader's own cache is off: callers know better what they will ask for again.
+            self._video = mmcv.VideoReader(str(self.path), cache_capacity=1)
+            if not self._video.opened:
+                raise ValueError(f'{self.path}: OpenCV cannot open this video')
+            self._length = self._video.frame_cnt
+        else:
+            raise FileNotFoundError(f'{self.path}: no such folder of frames or video file')
+        if self._length <= 0:
+            raise ValueError(f'{self.path}: holds no frames')
+        self._shape: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of a video file; folders of images do not say, 25 is assumed."""
+        return (self._video.fps if self._video is not None else 0) or 25.0
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        if self._shape is None:
+            self[0]
+        return self._shape[:2]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < self._length:
+            raise IndexError(f'{self.path}: frame {index} of {self._length}')
+        if self._files is not None:
+            name = self._files[index]
+            frame = cv2.imread(str(name), cv2.IMREAD_COLOR)
+        else:
+            name = f'{self.path}: frame {index} of {self._length}'
+            frame = self._video.get_frame(index)
+        if frame is None:
+            raise ValueError(f'{name}: does not decode as an image')
+        if self._shape is None:
+            self._shape = frame.shape
+        elif frame.shape != self._shape:
+            raise ValueError(
+                f'{name}: size (H, W) {frame.shape[:2]} differs from {self._shape[:2]}, '
+                f'that of the frames before in this video'
+            )
+        return frame
+
+
+def sweep(
+    source: Sequence[np.ndarray], wanted: Sequence[int], depth: int
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Go once through a video; each frame is decoded at most once, in order.
+
+    Args:
+        source: The frames.
+        wanted: Ascending frame numbers.
+        depth: Frames to hand out with each wanted one.
+
+    Yields:
+        A wanted frame number f and the frames f-depth+1 ... f, oldest first; before the start of
+        the video its first frame stands in.
+    """
+    buffer: dict[int, np.ndarray] = {}
+    for frame in wanted:
+        need = [max(0, i) for i in range(frame - depth + 1, frame + 1)]
+        buffer = {i: buffer[i] if i in buffer else source[i] for i in dict.fromkeys(need)}
+        yield frame, [buffer[i] for i in need]

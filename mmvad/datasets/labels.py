@@ -1,0 +1,124 @@
+"""Readers of frame-level ground truth in the formats the public datasets come in.
+
+Each reader takes the path from the config and the names of the videos in order, and gives
+``{video: (F,) uint8}``, 1 where the frame is abnormal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.io import loadmat
+
+from .frames import list_images
+
+
+def frame_masks(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """ShanghaiTech: ``<path>/<video>.npy``, one number a frame."""
+    labels = {}
+    for video in lengths:
+        file = _existing(path / f'{video}.npy')
+        try:
+            labels[video] = np.load(file, allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f'{file}: not a plain .npy array: {error}') from error
+    return labels
+
+
+def avenue_volumes(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Avenue: ``<path>/<N>_label.mat``, key ``volLabel``, 1 x F cells of (H, W) masks."""
+    labels = {}
+    for video in lengths:
+        if not video.isdigit():
+            raise ValueError(f'video {video!r}: Avenue names videos by number')
+        file = _existing(path / f'{int(video)}_label.mat')
+        cells = _mat(file, 'volLabel').ravel()
+        labels[video] = np.array([np.any(cell) for cell in cells])
+    return labels
+
+
+def interval_mat(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """``ped2.mat``: key ``gt``, one (2, n) cell a video of 1-based inclusive start and end."""
+    cells = _mat(_existing(path), 'gt').ravel()
+    if len(cells) != len(lengths):
+        raise ValueError(f'{path}: gt has {len(cells)} cells for {len(lengths)} videos')
+    labels = {}
+    for (video, length), cell in zip(lengths.items(), cells, strict=True):
+        # The file holds uint8, in which "end + 1" would wrap at 255.
+        intervals = np.asarray(cell, np.int64).reshape(2, -1).T
+        if len(intervals) and not (intervals.min() >= 1 and intervals.max() <= length):
+            raise ValueError(f'{path}: gt of video {video}: intervals outside 1 to {length}')
+        labels[video] = np.zeros(length, np.uint8)
+        for start, end in intervals:
+            labels[video][start - 1 : end] = 1
+    return labels
+
+
+def mask_folders(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """UCSD: ``<path>/Test<NNN>_gt/*.bmp``, one mask image a frame."""
+    labels = {}
+    for video in lengths:
+        digits = ''.join(filter(str.isdigit, video))
+        folder = _existing(path / f'Test{int(digits or 0):03d}_gt')
+        labels[video] = np.array([_any(file) for file in list_images(folder)])
+    return labels
+
+
+READERS: dict[str, Callable[[Path, Mapping[str, int]], dict[str, np.ndarray]]] = dict(
+    frame_masks=frame_masks,
+    avenue_volumes=avenue_volumes,
+    interval_mat=interval_mat,
+    mask_folders=mask_folders,
+)
+
+
+def read_labels(format: str, path: str | Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Read the labels of all videos and check them against the frame counts.
+
+    Args:
+        format: A key of :data:`READERS`.
+        path: File or folder.
+        lengths: Number of frames of each video, in order.
+
+    Returns:
+        ``{video: (F,) uint8}`` of 0 and 1.
+
+    Raises:
+        ValueError: Naming the video, if a length or a value is off.
+    """
+    if format not in READERS:
+        raise ValueError(f'labels.format: expected one of {sorted(READERS)}, got {format!r}')
+    labels = READERS[format](Path(path), lengths)
+    for video, length in lengths.items():
+        label = np.asarray(labels[video]).ravel()
+        if len(label) != length:
+            raise ValueError(f'{path}: video {video} has {length} frames but {len(label)} labels')
+        if not np.isin(label, (0, 1)).all():
+            raise ValueError(f'{path}: labels of video {video}: expected 0 and 1 only')
+        labels[video] = label.astype(np.uint8)
+    return labels
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f'{path}: no such ground-truth file or folder')
+    return path
+
+
+def _mat(file: Path, key: str) -> np.ndarray:
+    try:
+        return loadmat(file, variable_names=[key])[key]
+    except KeyError as error:
+        raise ValueError(f'{file}: has no variable {key!r}') from error
+    except (ValueError, NotImplementedError, TypeError) as error:
+        raise ValueError(f'{file}: not a MATLAB file scipy can read: {error}') from error
+
+
+def _any(file: Path) -> bool:
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ValueError(f'{file}: does not decode as an image')
+    return bool(mask.any())

@@ -1,0 +1,53 @@
+"""From caption files to tokens."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from mmcv.transforms import BaseTransform
+
+from mmvad.captions.caption_file import read_captions
+from mmvad.captions.tokenizer import ClipTokenizer
+from mmvad.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadTubeCaptions(BaseTransform):
+    """Look up the sentences of one tube in ``<folder>/<video>.jsonl``.
+
+    Required keys: ``video``, ``tube``, ``frame``. Added: ``captions``, sentence key to text.
+
+    Args:
+        folder: Folder of the caption files.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self._read = lru_cache(maxsize=None)(
+            lambda video: read_captions(self.folder / f'{video}.jsonl')
+        )
+
+    def transform(self, results: dict) -> dict:
+        captions = self._read(results['video'])
+        results['captions'] = captions[results['tube']]
+        return results
+
+
+@TRANSFORMS.register_module()
+class TokenizeCaptions(BaseTransform):
+    """Turn sentences into tokens.
+
+    Required key: ``captions``. Added: ``tokens``, sentence key to (S_t,) int64.
+
+    Args:
+        context_length: S_t, tokens of a sentence; shorter ones are padded with 0.
+    """
+
+    def __init__(self, context_length: int = 32) -> None:
+        self.tokenizer = ClipTokenizer(context_length=context_length)
+        self._tokens = lru_cache(maxsize=65536)(lambda text: self.tokenizer([text])[0])
+
+    def transform(self, results: dict) -> dict:
+        results['tokens'] = {key: self._tokens(text) for key, text in results['captions'].items()}
+        return results

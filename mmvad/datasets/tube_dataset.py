@@ -1,0 +1,103 @@
+"""Object tubes of a split: one at a time for training, in sweeps for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from mmcv.video.io import Cache
+from mmengine.dataset import BaseDataset, Compose
+from torch.utils.data import IterableDataset
+
+from mmvad.registry import DATASETS, TRANSFORMS
+from mmvad.structures import ObjectTubes
+
+from .frames import FrameSource, sweep
+
+
+class CachedFrames:
+    """A frame source behind a cache that several videos share."""
+
+    def __init__(self, source: FrameSource, video: str, cache: Cache) -> None:
+        self.source, self.video, self.cache = source, video, cache
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        key = (self.video, index)
+        frame = self.cache.get(key)
+        if frame is None:
+            frame = self.source[index]
+            self.cache.put(key, frame)
+        return frame
+
+
+@DATASETS.register_module()
+class TubeDataset(BaseDataset):
+    """One object tube an item, for training the branches.
+
+    An item enters the pipeline as ``dict(video, frame, tube, source, boxes)``: names, the frame
+    the tube scores, its index among the video's tubes, the frames (looked up by number), and its
+    crop box as (1, 4).
+
+    Args:
+        videos: Config of a :class:`VideoDataset`.
+        proposals: Folder of ``<video>.npz``.
+        pipeline: Transforms.
+        cache_frames: Decoded frames kept in memory (each worker keeps its own).
+    """
+
+    def __init__(
+        self, videos: dict, proposals: str, pipeline: list, cache_frames: int = 256
+    ) -> None:
+        self.video_set = DATASETS.build(videos)
+        self.proposals = Path(proposals)
+        self.cache = Cache(cache_frames)
+        super().__init__(ann_file='', pipeline=[TRANSFORMS.build(t) for t in pipeline])
+
+    def load_data_list(self) -> list[dict]:
+        self.tubes = {
+            video: ObjectTubes.load(self.proposals / f'{video}.npz')
+            for video in self.video_set.lengths
+        }
+        self.frames = {
+            video: CachedFrames(self.video_set.source(video), video, self.cache)
+            for video in self.tubes
+        }
+        items = [
+            dict(video=video, tube=i) for video, tubes in self.tubes.items() for i in range(len(tubes))
+        ]
+        if not items:
+            raise ValueError(f'{self.proposals}: no object in any training video')
+        return items
+
+    def get_data_info(self, idx: int) -> dict:
+        info = super().get_data_info(idx)
+        tubes = self.tubes[info['video']]
+        return dict(
+            info,
+            frame=int(tubes.frames[info['tube']]),
+            boxes=tubes.boxes[info['tube'] : info['tube'] + 1],
+            source=self.frames[info['video']],
+        )
+
+
+class TubeSweep(IterableDataset):
+    """The tubes of one video, frame by frame; each frame is decoded once.
+
+    Args:
+        source: The video's frames.
+        tubes: Its objects.
+        depth: Frames a tube spans.
+        pipeline: Transforms of ``dict(imgs, boxes, frame)``.
+    """
+
+    def __init__(
+        self, source: FrameSource, tubes: ObjectTubes, depth: int, pipeline: list[dict]
+    ) -> None:
+        self.source, self.tubes, self.depth = source, tubes, depth
+        self.pipeline = Compose([TRANSFORMS.build(t) for t in pipeline])
+
+    def __iter__(self) -> Iterator[dict]:
+        for frame, imgs in sweep(self.source, np.unique(self.tubes.frames), self.depth):
+            boxes = self.tubes.boxes[self.tubes.at(frame)]
+            yield self.pipeline(dict(imgs=imgs, boxes=boxes, frame=frame))

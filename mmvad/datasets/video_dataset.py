@@ -1,0 +1,124 @@
+"""Videos of one split of a dataset, as frame folders or video files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from mmaction.datasets import BaseActionDataset
+
+from mmvad.registry import DATASETS
+
+from .frames import VIDEO_SUFFIXES, FrameSource, list_images
+from .labels import read_labels
+from .plaza import write_plaza
+
+
+@DATASETS.register_module()
+class VideoDataset(BaseActionDataset):
+    """The videos of one split; an item is one whole video.
+
+    Args:
+        data_root: Folder of the dataset.
+        data_prefix: ``dict(img='training/frames')`` for a folder with one folder of images a
+            video, or ``dict(video='training_videos')`` for a folder of video files.
+        labels: ``dict(format=..., path=...)`` of the frame-level ground truth, the path below
+            ``data_root``; formats in :mod:`mmvad.datasets.labels`. None: there are no labels.
+        min_frames: Videos must have at least so many frames.
+        pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
+
+    Raises:
+        FileNotFoundError: If a folder is missing.
+        ValueError: If a folder is empty or a video is too short; the message names it.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        data_prefix: Mapping[str, str],
+        labels: Mapping[str, str] | None = None,
+        min_frames: int = 1,
+        pipeline: list | tuple = (),
+        **kwargs,
+    ) -> None:
+        if len(data_prefix) != 1 or not set(data_prefix) <= {'img', 'video'}:
+            raise ValueError(f"data_prefix: expected dict(img=...) or dict(video=...), got {data_prefix}")
+        self.label_cfg = labels
+        self.min_frames = min_frames
+        super().__init__(
+            ann_file='',
+            pipeline=list(pipeline),
+            data_root=str(data_root),
+            data_prefix=dict(data_prefix),
+            test_mode=True,
+            modality='RGB',
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        kind, folder = next(iter(self.data_prefix.items()))
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f'{folder}: no such folder (data_root {self.data_root!r}, data_prefix.{kind})'
+            )
+        if kind == 'img':
+            paths = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith('.')]
+        else:
+            paths = [p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES]
+        if not paths:
+            what = 'folder of frames' if kind == 'img' else 'video file'
+            raise ValueError(f'{folder}: expected at least one {what} in it, found none')
+        infos = []
+        for path in sorted(paths):
+            frames = len(list_images(path)) if kind == 'img' else len(FrameSource(path))
+            if frames == 0:
+                raise ValueError(f'{path}: an empty folder, expected images')
+            if frames < self.min_frames:
+                raise ValueError(
+                    f'{path}: has {frames} frames, expected at least {self.min_frames} '
+                    f'(the window, its horizon and one frame)'
+                )
+            where = dict(frame_dir=str(path)) if kind == 'img' else dict(filename=str(path))
+            name = path.name if kind == 'img' else path.stem
+            infos.append(dict(video=name, total_frames=frames, label=-1, **where))
+        names = [info['video'] for info in infos]
+        if len(set(names)) != len(names):
+            raise ValueError(f'{folder}: two video files share a name without suffix')
+        return infos
+
+    @cached_property
+    def lengths(self) -> dict[str, int]:
+        """Number of frames of each video, in order."""
+        infos = (self.get_data_info(i) for i in range(len(self)))
+        return {info['video']: info['total_frames'] for info in infos}
+
+    @cached_property
+    def labels(self) -> dict[str, np.ndarray]:
+        """``{video: (F,) uint8}``, empty when the config names no labels."""
+        if self.label_cfg is None:
+            return {}
+        return read_labels(
+            self.label_cfg['format'], Path(self.data_root) / self.label_cfg['path'], self.lengths
+        )
+
+    def source(self, video: str) -> FrameSource:
+        """The frames of one video."""
+        info = self.get_data_info(list(self.lengths).index(video))
+        return FrameSource(info.get('frame_dir') or info['filename'])
+
+
+@DATASETS.register_module()
+class PlazaDataset(VideoDataset):
+    """The built-in synthetic dataset; written to ``data_root`` when it is not there.
+
+    Args:
+        plaza: Arguments of :func:`mmvad.datasets.plaza.write_plaza`.
+        data_root: Where it is, or is written.
+    """
+
+    def __init__(self, data_root: str, plaza: Mapping | None = None, **kwargs) -> None:
+        write_plaza(data_root, **(plaza or {}))
+        super().__init__(data_root=data_root, **kwargs)

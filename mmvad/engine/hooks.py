@@ -1,0 +1,108 @@
+"""Hooks of the training stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner, set_random_seed
+
+from mmvad.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(Hook):
+    """Keep checkpoints loadable with ``torch.load(weights_only=True)``.
+
+    MMEngine 0.10.7 stores its log as ``HistoryBuffer`` objects and numpy scalars, which the safe
+    loader of torch >= 2.6 refuses. They are written as tensors and plain numbers, and built again
+    after loading. Can go when MMEngine stores plain values.
+    """
+
+    priority = 'VERY_LOW'
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        hub = checkpoint.get('message_hub')
+        if hub:
+            hub['log_scalars'] = {
+                name: dict(
+                    history=torch.as_tensor(np.array(buffer.data[0], np.float64)),
+                    counts=torch.as_tensor(np.array(buffer.data[1], np.int64)),
+                    max_length=int(buffer.max_length),
+                )
+                for name, buffer in hub['log_scalars'].items()
+            }
+        for key, value in checkpoint.items():
+            if key not in ('state_dict', 'optimizer'):
+                checkpoint[key] = _plain(value)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        hub = checkpoint.get('message_hub')
+        if hub:
+            hub['log_scalars'] = {
+                name: HistoryBuffer(
+                    stored['history'].tolist(), stored['counts'].tolist(), stored['max_length']
+                )
+                for name, stored in hub['log_scalars'].items()
+                if isinstance(stored, dict)
+            }
+
+
+def _plain(value: Any) -> Any:
+    """Numpy scalars and arrays as what the safe loader knows."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seed every epoch by its number, so that a resumed run repeats an undisturbed one.
+
+    Args:
+        seed: Of the run.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        set_random_seed(self.seed * 100_003 + runner.epoch)
+
+
+@HOOKS.register_module()
+class CalibrateHook(Hook):
+    """Before a validation, fit the scorer on training tubes and log the predictor's diagnostics.
+
+    Args:
+        num_tubes: Training tubes to fit on, spread evenly.
+    """
+
+    def __init__(self, num_tubes: int = 20000) -> None:
+        self.num_tubes = num_tubes
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self.calibrate(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        self.calibrate(runner)
+
+    def calibrate(self, runner: Runner) -> None:
+        """Fit, then log ``err_over_copy``, ``err_over_mean`` and ``fused_std``."""
+        dataset = runner.train_loop.dataloader.dataset
+        figures = runner.model.calibrate(*dataset.subset(self.num_tubes))
+        for name, value in figures.items():
+            runner.message_hub.update_scalar(f'train_set/{name}', value)
+        text = ', '.join(f'{name} {value:.4f}' for name, value in figures.items())
+        runner.logger.info(f'Predictor on training tubes: {text}')

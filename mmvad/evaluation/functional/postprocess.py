@@ -1,0 +1,127 @@
+"""From object scores to frame scores, and smoothing over time.
+
+Shape letters: n objects of one video, F frames of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+# Both filters end where a Gaussian's weight falls below 0.04 % of its peak.
+_TRUNCATE = 4.0
+
+
+def frame_scores(
+    frames: np.ndarray, scores: np.ndarray, num_frames: int, window: int, floor: float
+) -> np.ndarray:
+    """One score a frame: the maximum over the frame's objects.
+
+    Frames without objects take ``floor``. The first ``window`` frames, which cannot be predicted
+    for want of a past, take the first real score, that of frame ``window``.
+
+    Args:
+        frames: Frame index of every object (n,), 0-based.
+        scores: Score of every object (n,).
+        num_frames: Length F of the video in frames.
+        window: Number of input steps, in frames.
+        floor: Score of a frame without objects: the lowest seen in training.
+
+    Returns:
+        Scores (F,) float64. A video of at most ``window`` frames is ``floor`` throughout.
+
+    Raises:
+        ValueError: ``frames`` and ``scores`` differ in length, or a frame lies outside
+            ``window`` ... ``num_frames - 1``.
+    """
+    frames = np.asarray(frames)
+    scores = np.asarray(scores, dtype=np.float64)
+    if frames.ndim != 1 or frames.shape != scores.shape:
+        raise ValueError(
+            f'expected one frame index an object score, got frames of shape {frames.shape} '
+            f'and scores of shape {scores.shape}'
+        )
+    outside = frames[(frames < window) | (frames >= num_frames)]
+    if len(outside):
+        raise ValueError(
+            f'object in frame {int(outside[0])}, expected frames {window} to {num_frames - 1} '
+            f'(window {window}, {num_frames} frames)'
+        )
+    peaks = np.full(num_frames, -np.inf)
+    np.maximum.at(peaks, frames.astype(np.intp), scores)
+    peaks[np.isneginf(peaks)] = floor
+    if num_frames > window:
+        peaks[:window] = peaks[window]
+    return peaks
+
+
+def gaussian_smooth(scores: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian filter over time, for a video that is known as a whole.
+
+    The window ends at 4 sigma and the first and last score go on beyond the video's ends
+    (scipy's mode ``nearest``), so a constant video stays as it is and nothing is mirrored.
+
+    Args:
+        scores: (F,).
+        sigma: Standard deviation in frames; 0 leaves the scores as they are.
+
+    Returns:
+        Smoothed scores (F,) float64.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if sigma == 0:
+        return scores.copy()
+    return gaussian_filter1d(scores, sigma, mode='nearest', truncate=_TRUNCATE)
+
+
+def causal_gaussian_smooth(scores: np.ndarray, sigma: float) -> np.ndarray:
+    """Half a Gaussian over the present and the past: what a stream can compute.
+
+    The score of a frame depends on no later frame. The window reaches back ``4 * sigma`` frames
+    and the first score is continued into the past, so a stream that keeps the last
+    ``ceil(4 * sigma) + 1`` scores gets the same value from the last entry of the smoothed buffer.
+
+    Args:
+        scores: (F,).
+        sigma: Standard deviation of the whole Gaussian in frames; 0 leaves the scores as they are.
+
+    Returns:
+        Smoothed scores (F,) float64.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if sigma == 0 or len(scores) == 0:
+        return scores.copy()
+    reach = math.ceil(_TRUNCATE * sigma)
+    weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
+    history = np.concatenate([np.full(reach, scores[0]), scores])
+    return np.convolve(history, weights / weights.sum(), mode='valid')
+
+
+_SMOOTHERS = {'gaussian': gaussian_smooth, 'causal': causal_gaussian_smooth}
+
+
+def build_smoother(smoothing: Mapping | None) -> Callable[[np.ndarray], np.ndarray]:
+    """The smoothing function that a config names.
+
+    Args:
+        smoothing: ``dict(type='gaussian' or 'causal', sigma=frames)``, or None for no smoothing.
+
+    Raises:
+        ValueError: The mapping has other keys, an unknown type or a negative sigma.
+    """
+    if smoothing is None:
+        return np.array
+    if set(smoothing) != {'type', 'sigma'}:
+        raise ValueError(
+            f'smoothing: expected the keys type and sigma (in frames), got {sorted(smoothing)}'
+        )
+    kind, sigma = smoothing['type'], smoothing['sigma']
+    if kind not in _SMOOTHERS:
+        raise ValueError(f'smoothing.type: expected one of {sorted(_SMOOTHERS)}, got {kind!r}')
+    if not (isinstance(sigma, (int, float)) and math.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f'smoothing.sigma: expected a number of frames from 0 up, got {sigma!r}')
+    smoother = _SMOOTHERS[kind]
+    return lambda scores: smoother(scores, sigma)

@@ -1,0 +1,123 @@
+"""Frame-level ROC figures of video anomaly detection: micro, macro, equal error rate.
+
+Shape letters: F frames of one video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import roc_auc_score, roc_curve
+
+
+@dataclass(frozen=True)
+class FrameAUC:
+    """Frame-level figures, all in [0, 1].
+
+    Attributes:
+        micro: Area under one ROC over all frames of all videos.
+        macro: Mean over the videos of each video's own area, one-class videos padded.
+        macro_skipped: The same mean over the videos that hold both classes; NaN when none does.
+        eer: Equal error rate of the micro curve.
+        padded: Names of the one-class videos that were padded for ``macro``.
+    """
+
+    micro: float
+    macro: float
+    macro_skipped: float
+    eer: float
+    padded: tuple[str, ...]
+
+
+def frame_auc(scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> FrameAUC:
+    """Frame-level ROC figures of a test set.
+
+    A video of one class has no ROC of its own. For ``macro`` such a video gets two more frames:
+    a normal one that carries the video's lowest score and an abnormal one that carries its highest.
+
+    Args:
+        scores: Video name to anomaly scores (F,), higher is more abnormal.
+        labels: Video name to labels (F,), 0 normal and 1 abnormal, for the same videos.
+
+    Raises:
+        ValueError: The two name different videos, a video's lengths differ, a score is not
+            finite, a label is neither 0 nor 1, or all frames together hold one class only.
+    """
+    scores, labels = _validated(scores, labels)
+    all_scores = np.concatenate([scores[video] for video in scores])
+    all_labels = np.concatenate([labels[video] for video in scores])
+    if all_labels.min() == all_labels.max():
+        raise ValueError(
+            f'a ROC needs normal and abnormal frames, but all {len(all_labels)} frames of '
+            f'{len(scores)} video(s) are labelled {int(all_labels[0])}'
+        )
+
+    two_class, one_class = {}, {}
+    for video, video_scores in scores.items():
+        video_labels = labels[video]
+        if video_labels.min() != video_labels.max():
+            two_class[video] = roc_auc_score(video_labels, video_scores)
+        else:
+            one_class[video] = roc_auc_score(
+                np.append(video_labels, [0, 1]),
+                np.append(video_scores, [video_scores.min(), video_scores.max()]),
+            )
+    return FrameAUC(
+        micro=float(roc_auc_score(all_labels, all_scores)),
+        macro=float(np.mean([*two_class.values(), *one_class.values()])),
+        macro_skipped=float(np.mean([*two_class.values()])) if two_class else float('nan'),
+        eer=equal_error_rate(all_scores, all_labels),
+        padded=tuple(one_class),
+    )
+
+
+def equal_error_rate(scores: np.ndarray, labels: np.ndarray) -> float:
+    """False positive rate at the point of the ROC where FPR + TPR = 1, in [0, 1].
+
+    The curve is taken as straight between its points, as it is for the area under it.
+
+    Args:
+        scores: Anomaly scores (F,), higher is more abnormal.
+        labels: Labels (F,), 0 normal and 1 abnormal; both classes must occur.
+    """
+    fpr, tpr, _ = roc_curve(labels, scores)
+    # Every point of the curve adds frames, so FPR + TPR rises strictly from 0 to 2.
+    return float(np.interp(1.0, fpr + tpr, fpr))
+
+
+def _validated(
+    scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Both mappings with float64 and int64 arrays, after the checks of :func:`frame_auc`."""
+    if not scores:
+        raise ValueError('no videos: expected the scores of at least one video')
+    if only := sorted(set(scores) - set(labels)):
+        raise ValueError(f'videos with scores but without labels: {", ".join(only)}')
+    if only := sorted(set(labels) - set(scores)):
+        raise ValueError(f'videos with labels but without scores: {", ".join(only)}')
+
+    checked_scores, checked_labels = {}, {}
+    for video in scores:
+        video_scores = np.asarray(scores[video], dtype=np.float64)
+        video_labels = np.asarray(labels[video])
+        if video_scores.ndim != 1 or video_labels.shape != video_scores.shape:
+            raise ValueError(
+                f'video {video!r}: expected one score and one label a frame, got scores of shape '
+                f'{video_scores.shape} and labels of shape {video_labels.shape}'
+            )
+        if len(video_scores) == 0:
+            raise ValueError(f'video {video!r}: it has no frames')
+        if not np.isfinite(video_scores).all():
+            first = int(np.flatnonzero(~np.isfinite(video_scores))[0])
+            raise ValueError(
+                f'video {video!r}: the score of frame {first} is {video_scores[first]}, '
+                'expected finite numbers'
+            )
+        if not np.isin(video_labels, (0, 1)).all():
+            found = np.setdiff1d(video_labels, (0, 1))[:5].tolist()
+            raise ValueError(f'video {video!r}: expected labels 0 and 1, found {found}')
+        checked_scores[video] = video_scores
+        checked_labels[video] = video_labels.astype(np.int64)
+    return checked_scores, checked_labels

@@ -1,0 +1,249 @@
+"""MMEngine metric around the frame-level functions of :mod:`mmvad.evaluation.functional`.
+
+Shape letters: n objects of one video or frame, F frames of one video, C score channels.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_world_size
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from mmvad.evaluation.functional import build_smoother, frame_auc, frame_scores
+from mmvad.registry import METRICS
+from mmvad.structures.artifacts import atomic_path
+
+
+@METRICS.register_module()
+class VADMetric(BaseMetric):
+    """Frame-level AUC of video anomaly detection, and the score files.
+
+    Data samples are dicts, one a frame: ``video`` (str), ``frame`` (int, 0-based), ``floor``
+    (channel to the lowest score seen in training, the same in all samples) and
+    ``pred_instances`` with ``bboxes`` (n, 4) xyxy pixels and one array (n,) a channel. The
+    dataset's metainfo holds ``videos`` (name to number of frames), ``window`` (input steps) and
+    ``labels`` (name to (F,) of 0 and 1; empty when there are none, then no AUC is reported).
+
+    Figures in per cent: ``auc/micro``, ``auc/macro`` (one-class videos padded),
+    ``auc/macro_skipped`` (one-class videos left out) and ``auc/eer`` of the smoothed scores of
+    the channel ``score``, ``auc/micro_raw`` and ``auc/macro_raw`` of the same without smoothing,
+    then ``auc_<channel>/micro`` and ``auc_<channel>/micro_raw`` of every channel. Counts:
+    ``frames``, ``abnormal_frames``, ``videos``, ``videos_padded``, ``videos_without_objects``.
+
+    Args:
+        score: The channel that gives the final score.
+        channels: The channels to report.
+        smoothing: ``dict(type='gaussian' or 'causal', sigma=frames)``; None leaves scores raw.
+        out_dir: Where to write, for every video, the final scores ``scores/<video>.npy`` (F,)
+            float32, the same before smoothing ``scores/raw/<video>.npy``, and the objects
+            ``objects/<video>.npz`` (``frames`` (n,) int32 ascending, ``boxes`` (n, 4) float32 and
+            one float32 array (n,) a channel). None writes nothing.
+        collect_device: Device that gathers the results of several processes.
+        prefix: Prefix of the metric names.
+        collect_dir: Folder for gathering on the CPU.
+    """
+
+    def __init__(
+        self,
+        score: str = 'both',
+        channels: Sequence[str] = ('smm', 'spatial', 'both'),
+        smoothing: Mapping | None = None,
+        out_dir: str | Path | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if score not in channels:
+            raise ValueError(
+                f'score: expected one of the channels {tuple(channels)}, got {score!r}'
+            )
+        self.score = score
+        self.channels = tuple(channels)
+        self.smooth = build_smoother(smoothing)
+        self.out_dir = None if out_dir is None else Path(out_dir)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep of every frame its floors, its highest scores and, to write them, its objects."""
+        for sample in data_samples:
+            boxes, scores = self._objects_of(sample)
+            floors = tuple(float(sample['floor'][channel]) for channel in self.channels)
+            peaks = tuple(map(float, scores.max(axis=0))) if len(scores) else floors
+            objects = None if self.out_dir is None else np.hstack([boxes, scores])
+            self.results.append((sample['video'], int(sample['frame']), floors, peaks, objects))
+
+    def evaluate(self, size: int) -> dict:
+        """Gather the results of all processes and compute the figures.
+
+        MMEngine gathers item by item and cuts at ``size``, the length of the dataset, which may
+        be counted in tubes or videos. Results here are frames, so each process hands over its
+        whole list as one item.
+        """
+        self.results = [self.results]
+        try:
+            return super().evaluate(get_world_size())
+        finally:
+            self.results = []
+
+    def compute_metrics(self, results: list[list[tuple]]) -> dict[str, float | int]:
+        """Figures and files from the gathered results of all processes.
+
+        Raises:
+            ValueError: There are no samples, a sample names a video or frame that the dataset
+                does not have, floors differ between samples, or labels do not fit the videos.
+        """
+        videos, window, labels = self._checked_meta()
+        samples = defaultdict(list)
+        for part in results:
+            for video, *rest in part:
+                samples[video].append(rest)
+        if unknown := sorted(set(samples) - set(videos)):
+            raise ValueError(
+                f'data samples of videos that dataset_meta does not list: {", ".join(unknown)}'
+            )
+        floors = self._common_floors(samples)
+
+        raw = {channel: {} for channel in self.channels}
+        final = {channel: {} for channel in self.channels}
+        for video, num_frames in videos.items():
+            peaks = np.array([(frame, *values) for frame, _, values, _ in samples[video]])
+            peaks = peaks.reshape(-1, 1 + len(self.channels))
+            frames = peaks[:, 0].astype(np.int64)
+            for index, channel in enumerate(self.channels):
+                try:
+                    scores = frame_scores(
+                        frames, peaks[:, 1 + index], num_frames, window, floors[index]
+                    )
+                except ValueError as error:
+                    raise ValueError(f'video {video!r}: {error}') from error
+                # Rounded as the files are, so that the files give the same figures.
+                raw[channel][video] = scores.astype(np.float32)
+                final[channel][video] = self.smooth(raw[channel][video]).astype(np.float32)
+
+        empty = [video for video in videos if not samples[video]]
+        if empty:
+            self._warn(f'{len(empty)} video(s) have no objects, score floor: {", ".join(empty)}')
+        if self.out_dir is not None:
+            self._write(samples, raw[self.score], final[self.score])
+        return {
+            **self._figures(raw, final, labels),
+            'frames': sum(videos.values()),
+            'videos': len(videos),
+            'videos_without_objects': len(empty),
+        }
+
+    def _figures(
+        self, raw: dict[str, dict], final: dict[str, dict], labels: dict[str, np.ndarray]
+    ) -> dict[str, float | int]:
+        """Everything that needs labels; an empty dict without them."""
+        if not labels:
+            return {}
+        all_labels = np.concatenate(list(labels.values()))
+        counts = {'abnormal_frames': int(np.count_nonzero(all_labels))}
+        if all_labels.min() == all_labels.max():
+            self._warn(f'all frames are labelled {int(all_labels[0])}: there is no AUC')
+            return counts
+
+        smoothed = {channel: frame_auc(final[channel], labels) for channel in self.channels}
+        unsmoothed = {channel: frame_auc(raw[channel], labels) for channel in self.channels}
+        chosen, chosen_raw = smoothed[self.score], unsmoothed[self.score]
+        figures = {
+            'auc/micro': chosen.micro,
+            'auc/micro_raw': chosen_raw.micro,
+            'auc/macro': chosen.macro,
+            'auc/macro_raw': chosen_raw.macro,
+            'auc/macro_skipped': chosen.macro_skipped,
+            'auc/eer': chosen.eer,
+        }
+        for channel in self.channels:
+            figures[f'auc_{channel}/micro'] = smoothed[channel].micro
+            figures[f'auc_{channel}/micro_raw'] = unsmoothed[channel].micro
+        counts['videos_padded'] = len(chosen.padded)
+        # macro_skipped is NaN when every video is of one class: nothing to report then.
+        return {k: 100 * v for k, v in figures.items() if np.isfinite(v)} | counts
+
+    def _objects_of(self, sample: dict) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (n, 4) and scores (n, C) of one data sample, float32, after checks."""
+        where = f'video {sample["video"]!r}, frame {sample["frame"]}'
+        instances = sample['pred_instances']
+        for channel in self.channels:
+            if channel not in instances or channel not in sample['floor']:
+                raise ValueError(f'{where}: no channel {channel!r} in pred_instances or floor')
+        boxes = _to_numpy(instances['bboxes'])
+        scores = [_to_numpy(instances[channel]) for channel in self.channels]
+        shapes = [column.shape for column in scores]
+        if boxes.shape[1:] != (4,) or any(shape != boxes.shape[:1] for shape in shapes):
+            raise ValueError(
+                f'{where}: expected bboxes (n, 4) and scores (n,), got {boxes.shape} and {shapes}'
+            )
+        scores = np.stack(scores, axis=1)
+        if not np.isfinite(scores).all():
+            raise ValueError(f'{where}: expected finite scores, got {scores.tolist()}')
+        return boxes, scores
+
+    def _checked_meta(self) -> tuple[dict[str, int], int, dict[str, np.ndarray]]:
+        """Videos, window and labels of the dataset; labels only of the dataset's videos."""
+        meta = self.dataset_meta or {}
+        if missing := [key for key in ('videos', 'window', 'labels') if key not in meta]:
+            raise ValueError(f'dataset_meta: missing {", ".join(missing)}')
+        videos, labels = meta['videos'], meta['labels']
+        if not labels:
+            return videos, meta['window'], {}
+        if missing := sorted(set(videos) - set(labels)):
+            raise ValueError(f'dataset_meta.labels: no labels of {", ".join(missing)}')
+        return videos, meta['window'], {video: np.asarray(labels[video]) for video in videos}
+
+    def _common_floors(self, samples: dict[str, list]) -> tuple[float, ...]:
+        """The floors that all samples share, in the order of the channels."""
+        found = {floors for frames in samples.values() for _, floors, *_ in frames}
+        if not found:
+            raise ValueError(
+                'no data samples: no video has any object, so there is nothing to score; '
+                'check the proposals of the test split'
+            )
+        if len(found) > 1:
+            raise ValueError(f'floor: expected the same in all samples, got {sorted(found)}')
+        return found.pop()
+
+    def _write(self, samples: dict[str, list], raw: dict, final: dict) -> None:
+        """Write the files of ``out_dir``, each whole or not at all."""
+        for video in final:
+            _save(self.out_dir / 'scores' / f'{video}.npy', final[video])
+            _save(self.out_dir / 'scores' / 'raw' / f'{video}.npy', raw[video])
+            rows = [np.zeros((0, 5 + len(self.channels)))]
+            for frame, _, _, objects in samples[video]:
+                rows.append(np.column_stack([np.full(len(objects), frame), objects]))
+            # A sampler pads the last batch of several processes with frames seen before.
+            table = np.unique(np.concatenate(rows), axis=0)
+            columns = dict(zip(self.channels, table[:, 5:].astype(np.float32).T, strict=True))
+            _save(
+                self.out_dir / 'objects' / f'{video}.npz',
+                frames=table[:, 0].astype(np.int32),
+                boxes=table[:, 1:5].astype(np.float32),
+                **columns,
+            )
+
+    @staticmethod
+    def _warn(text: str) -> None:
+        print_log(f'VADMetric: {text}', logger='current', level=logging.WARNING)
+
+
+def _to_numpy(values: Any) -> np.ndarray:
+    return torch.as_tensor(values).detach().cpu().float().numpy()
+
+
+def _save(path: Path, array: np.ndarray | None = None, **arrays: np.ndarray) -> None:
+    """Write one array as npy, or several as npz, whole or not at all."""
+    with atomic_path(path) as temporary:
+        if array is None:
+            np.savez(temporary, **arrays)
+        else:
+            np.save(temporary, array)

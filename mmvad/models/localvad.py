@@ -1,0 +1,147 @@
+"""LocalVAD: the two parts and the scores, in one model (paper, section 3).
+
+Shape letters: n tubes, T steps of a tube (window + horizon), K context frames of the branches,
+H x W the crop, N_q queries, E_d output dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from mmvad.registry import MODELS
+
+
+@MODELS.register_module()
+class LocalVAD(BaseModel):
+    """Frozen spatial part, temporal part and scorer; training it trains the temporal part.
+
+    Args:
+        spatial: Config of the :class:`SpatialModel`; its text sides are dropped.
+        temporal: Config of the :class:`TemporalModel`.
+        scorer: Config of the :class:`ObjectScorer`.
+        novelty_step: Features whose novelty the scorer measures: ``'last'``, those of the scored
+            frame, or ``'mean'``, the average over the tube.
+    """
+
+    def __init__(
+        self, spatial: dict, temporal: dict, scorer: dict, novelty_step: str = 'last'
+    ) -> None:
+        super().__init__()
+        if novelty_step not in ('last', 'mean'):
+            raise ValueError(f"novelty_step: expected 'last' or 'mean', got {novelty_step!r}")
+        self.novelty_step = novelty_step
+        self.spatial = MODELS.build(spatial)
+        self.spatial.drop_text()
+        self.spatial.requires_grad_(False)
+        self.temporal = MODELS.build(temporal)
+        self.scorer = MODELS.build(scorer)
+        if self.spatial.feature_shape != self.temporal.feature_shape:
+            raise ValueError(
+                f'model.temporal: (branches, num_queries, embed_dim) '
+                f'{self.temporal.feature_shape} differs from the '
+                f'spatial part, {self.spatial.feature_shape}'
+            )
+
+    @property
+    def depth(self) -> int:
+        """Frames a tube spans: T + K."""
+        return self.temporal.steps + self.spatial.context
+
+    def train(self, mode: bool = True) -> LocalVAD:
+        """The spatial part stays in evaluation mode."""
+        super().train(mode)
+        self.spatial.eval()
+        return self
+
+    @torch.no_grad()
+    def extract(self, crops: Tensor) -> Tensor:
+        """Features of every step of every tube.
+
+        Args:
+            crops: (n, T + K, 3, H, W) uint8 BGR, oldest first.
+
+        Returns:
+            (n, T, 2, N_q, E_d) float32.
+        """
+        preprocessor = self.spatial.data_preprocessor
+        images = preprocessor.normalize(preprocessor.cast_data(crops))
+        # (n, T, 3, H, W, K+1): a clip that ends at each step
+        clips = images.unfold(1, self.spatial.context + 1, 1)
+        clips = clips.permute(0, 1, 5, 2, 3, 4).flatten(0, 1)
+        return self.spatial.extract_feat(clips).unflatten(0, (len(crops), -1))
+
+    def novelty_features(self, inputs: Tensor) -> Tensor:
+        """(n, T, 2, N_q, E_d) frozen features to the scorer's (n, F)."""
+        features = self.temporal.standardize(inputs)
+        picked = features[:, -1] if self.novelty_step == 'last' else features.mean(dim=1)
+        return picked.flatten(1)
+
+    @torch.no_grad()
+    def calibrate(self, inputs: Tensor, videos: Tensor, batch_size: int = 512) -> dict[str, float]:
+        """Fit the scorer on training tubes.
+
+        Args:
+            inputs: (n, T, 2, N_q, E_d) frozen features, any float type, on any device.
+            videos: (n,) number of the video each is from.
+            batch_size: Tubes at a time.
+
+        Returns:
+            The temporal part's diagnostics, averaged over the tubes.
+        """
+        was_training = self.training
+        self.eval()
+        device = self.temporal.mean.device
+        errors, features, figures = [], [], []
+        for batch in inputs.split(batch_size):
+            batch = batch.to(device)
+            errors.append(self.temporal.errors(batch))
+            features.append(self.novelty_features(batch))
+            diagnostics = self.temporal.diagnostics(batch)
+            figures.append({key: float(value) * len(batch) for key, value in diagnostics.items()})
+        self.scorer.fit(torch.cat(errors), torch.cat(features), videos)
+        self.train(was_training)
+        return {key: sum(f[key] for f in figures) / len(inputs) for key in figures[0]}
+
+    def score(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Object scores ``smm``, ``spatial`` and ``both``, each (n,), of frozen features
+        (n, T, 2, N_q, E_d)."""
+        return self.scorer(self.temporal.errors(inputs), self.novelty_features(inputs))
+
+    def forward(
+        self,
+        inputs: Tensor | Sequence[Tensor],
+        data_samples: Sequence[BaseDataElement] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | list[BaseDataElement]:
+        """Train on, or score, stored features.
+
+        Args:
+            inputs: ``'loss'``: (B, T, 2, N_q, E_d). ``'predict'``: one (n, T, 2, N_q, E_d) a frame.
+            data_samples: ``'predict'``: the frames' data elements.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'`` (scores of inputs as in ``'loss'``).
+
+        Returns:
+            ``'loss'``: as :class:`TemporalModel`. ``'predict'``: the data elements with the scores
+            in ``pred_instances`` and ``floor`` in their metainfo.
+        """
+        if mode == 'loss':
+            return self.temporal(inputs, mode='loss')
+        if mode == 'tensor':
+            return self.score(inputs)
+        if mode != 'predict':
+            raise ValueError(f"mode: expected 'loss', 'predict' or 'tensor', got {mode!r}")
+        sizes = [len(frame) for frame in inputs]
+        scores = {
+            name: values.split(sizes)
+            for name, values in self.score(torch.cat(list(inputs))).items()
+        }
+        for index, sample in enumerate(data_samples):
+            sample.set_metainfo(dict(floor=self.scorer.floors))
+            for name, parts in scores.items():
+                sample.pred_instances.set_field(parts[index], name)
+        return list(data_samples)

@@ -1,0 +1,208 @@
+"""Spatial part of the method (paper section 3.2): two branches that learn local patterns.
+
+Shape letters:
+    B: batch.
+    K: context, the largest motion offset, in steps.
+    H, W: height and width of a crop, pixels.
+    N_q: queries.
+    E_d: output dimension.
+    N_s: sentences of a branch.
+    S_t: text length in tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel, BaseModule, ModuleDict
+from torch import Tensor
+
+from mmvad.registry import MODELS
+
+
+@MODELS.register_module()
+class SpatialBranch(BaseModule):
+    """Backbone, ITAM and contrastive loss of one branch.
+
+    Args:
+        backbone: config of the backbone; its ``in_channels`` follow from ``motion``.
+        itam: config of the alignment module.
+        loss: config of the contrastive loss; ``None`` builds a branch for inference.
+        motion: for each offset d >= 1, in steps, the last image minus the image d steps before is
+            stacked on the last image as three more channels. Empty is the paper: one RGB image.
+        normalize: whether the features are scaled to unit length, query by query. Training sees
+            only cosines, so the length carries nothing that was learnt.
+        init_cfg: MMEngine initialisation.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        itam: dict,
+        loss: dict | None = None,
+        motion: Sequence[int] = (),
+        normalize: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.motion = tuple(motion)
+        if any(offset < 1 for offset in self.motion):
+            raise ValueError(f'motion: expected offsets >= 1, got {self.motion}')
+        self.normalize = normalize
+        in_channels = 3 * (1 + len(self.motion))
+        self.backbone = MODELS.build(dict(backbone, in_channels=in_channels))
+        self.itam = MODELS.build(itam)
+        self.loss_module = None if loss is None else MODELS.build(loss)
+        if self.backbone.token_dim != self.itam.image.token_dim:
+            raise ValueError(
+                'backbone and itam.image must share token_dim, '
+                f'got {self.backbone.token_dim} and {self.itam.image.token_dim}'
+            )
+
+    @property
+    def context(self) -> int:
+        """Steps before the last one that the branch looks at."""
+        return max(self.motion, default=0)
+
+    @property
+    def feature_shape(self) -> tuple[int, int]:
+        """(N_q, E_d)."""
+        return self.itam.image.num_queries, self.itam.image.embed_dim
+
+    def stack_motion(self, clips: Tensor) -> Tensor:
+        """The backbone's input: (B, K+1, 3, H, W) -> (B, 3 (1 + len(motion)), H, W)."""
+        if clips.ndim != 5 or clips.shape[1] <= self.context or clips.shape[2] != 3:
+            raise ValueError(
+                f'clips: expected (B, at least {self.context + 1} steps, 3, H, W), '
+                f'got {tuple(clips.shape)}'
+            )
+        last = clips[:, -1]
+        return torch.cat([last, *(last - clips[:, -1 - d] for d in self.motion)], dim=1)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Local patterns of the last step.
+
+        Args:
+            clips: (B, K+1, 3, H, W), normalised, oldest first.
+
+        Returns:
+            (B, N_q, E_d).
+        """
+        features, _ = self.itam(self.backbone(self.stack_motion(clips)))
+        return F.normalize(features, dim=-1) if self.normalize else features
+
+    def loss(self, clips: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Contrastive loss (Eq. 1) and top-1 alignment accuracy.
+
+        Args:
+            clips: (B, K+1, 3, H, W), normalised, oldest first.
+            text: (B, N_s, S_t) int64 tokens of the last step's sentences.
+        """
+        if self.loss_module is None:
+            raise ValueError('the branch was built without a loss, for inference only')
+        image, sentences = self.itam(self.backbone(self.stack_motion(clips)), text)
+        return self.loss_module(image, sentences, text)
+
+    def drop_text(self) -> None:
+        """Removes what only training needs: the text side and the loss."""
+        self.itam.drop_text()
+        self.loss_module = None
+
+
+@MODELS.register_module()
+class SpatialModel(BaseModel):
+    """The branches, trained in one pass over the data.
+
+    They share no weights and each has its own loss, so one pass trains them as apart.
+
+    Args:
+        branches: name to config of a branch; the order is the order of the features.
+        sentences: name of each branch to the keys of the sentences it learns.
+        data_preprocessor: config of the data preprocessor.
+        init_cfg: MMEngine initialisation.
+    """
+
+    def __init__(
+        self,
+        branches: Mapping[str, dict],
+        sentences: Mapping[str, Sequence[str]],
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        if list(branches) != list(sentences):
+            raise ValueError(
+                'branches and sentences must have the same names in the same order, '
+                f'got {list(branches)} and {list(sentences)}'
+            )
+        self.branches = ModuleDict({name: MODELS.build(cfg) for name, cfg in branches.items()})
+        self.sentences = {name: tuple(keys) for name, keys in sentences.items()}
+        shapes = {name: branch.feature_shape for name, branch in self.branches.items()}
+        if len(set(shapes.values())) != 1:
+            raise ValueError(f'branches must share (N_q, E_d), got {shapes}')
+
+    @property
+    def context(self) -> int:
+        """K: steps before the last one that a clip must hold."""
+        return max(branch.context for branch in self.branches.values())
+
+    @property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """(number of branches, N_q, E_d)."""
+        first = next(iter(self.branches.values()))
+        return len(self.branches), *first.feature_shape
+
+    def extract_feat(self, clips: Tensor) -> Tensor:
+        """Features of all branches.
+
+        Args:
+            clips: (B, K+1, 3, H, W), normalised, oldest first; the last is the step itself.
+
+        Returns:
+            (B, branches, N_q, E_d).
+        """
+        return torch.stack([branch(clips) for branch in self.branches.values()], dim=1)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Mapping[str, Tensor] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | Tensor:
+        """Losses or features.
+
+        Args:
+            inputs: (B, K+1, 3, H, W), normalised, oldest first.
+            data_samples: in mode ``'loss'``, key of a sentence to its tokens, (B, S_t) int64.
+            mode: ``'loss'`` or ``'tensor'``.
+
+        Returns:
+            ``'loss'``: ``loss_<branch>`` (summed by MMEngine), and ``acc_<branch>`` and
+            ``temperature_<branch>`` for the log. ``'tensor'``: :meth:`extract_feat`.
+        """
+        if mode == 'tensor':
+            return self.extract_feat(inputs)
+        if mode != 'loss':
+            raise ValueError(f"mode: expected 'loss' or 'tensor', got {mode!r}")
+        results = {}
+        for name, branch in self.branches.items():
+            loss, accuracy = branch.loss(inputs, self._tokens(name, data_samples))
+            results[f'loss_{name}'] = loss
+            results[f'acc_{name}'] = accuracy
+            results[f'temperature_{name}'] = branch.loss_module.temperature.detach()
+        return results
+
+    def drop_text(self) -> None:
+        """Removes what only training needs; ``state_dict`` then holds what inference needs."""
+        for branch in self.branches.values():
+            branch.drop_text()
+
+    def _tokens(self, name: str, data_samples: Mapping[str, Tensor] | None) -> Tensor:
+        """(B, N_s, S_t) tokens of a branch's sentences."""
+        keys = self.sentences[name]
+        missing = [key for key in keys if key not in (data_samples or {})]
+        if missing:
+            raise ValueError(f'data_samples: no tokens for {missing}, which branch {name!r} learns')
+        return torch.stack([data_samples[key] for key in keys], dim=1)

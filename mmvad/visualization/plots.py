@@ -1,0 +1,214 @@
+"""Score curves as PNG pictures.
+
+Figures are made without pyplot, so nothing here needs a display or changes a global state.
+Shape letters: F frames of the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from mmvad.structures.artifacts import atomic_path
+
+_DPI = 120
+_SCORE = '#14507a'
+_RAW = '#9db8c9'
+_ABNORMAL = '#f4b6a6'
+_THRESHOLD = '#c2410c'
+_MARK = '#3d3d3d'
+
+
+@dataclass(frozen=True)
+class VideoOverview:
+    """One video of :func:`plot_overview`.
+
+    Attributes:
+        name: Title above the pictures.
+        images: Pictures of some frames, BGR uint8 (H, W, 3), annotated or not.
+        frames: Frame index of every picture, 0-based, ascending.
+        scores: Final frame scores (F,).
+        labels: (F,) of 0 and 1, or None.
+        raw: Scores before smoothing (F,), or None.
+        threshold: Alarm level, or None.
+    """
+
+    name: str
+    images: Sequence[np.ndarray]
+    frames: Sequence[int]
+    scores: np.ndarray
+    labels: np.ndarray | None = None
+    raw: np.ndarray | None = None
+    threshold: float | None = None
+
+
+def plot_scores(
+    scores: np.ndarray,
+    labels: np.ndarray | None,
+    path: str | Path,
+    title: str,
+    raw: np.ndarray | None = None,
+    threshold: float | None = None,
+) -> None:
+    """Draw the score of every frame of a video, with the abnormal frames shaded.
+
+    Args:
+        scores: Final frame scores (F,).
+        labels: (F,) of 0 and 1, or None when they are not known.
+        path: The PNG file, 1200 x 420 pixels; written whole or not at all.
+        title: Text above the curve.
+        raw: Scores before smoothing (F,), drawn behind the curve.
+        threshold: Alarm level, drawn as a dashed line.
+    """
+    figure = Figure(figsize=(10, 3.5), dpi=_DPI, layout='constrained')
+    axes = figure.add_subplot()
+    _draw_curve(axes, scores, labels, raw, threshold)
+    axes.set_title(title, loc='left', fontsize=12, fontweight='bold')
+    _save(figure, path)
+
+
+def plot_overview(videos: Sequence[VideoOverview], path: str | Path) -> None:
+    """Draw some videos one below the other: annotated frames above the score curve.
+
+    Letters show where on the curve each picture lies.
+
+    Args:
+        videos: At least one; each with at least one picture.
+        path: The PNG file, 1200 pixels wide; written whole or not at all.
+
+    Raises:
+        ValueError: There are no videos, or one has no pictures or not one frame index a picture.
+    """
+    if not videos:
+        raise ValueError('no videos to draw')
+    for video in videos:
+        if not len(video.images) or len(video.images) != len(video.frames):
+            raise ValueError(
+                f'video {video.name!r}: expected one frame index a picture, got '
+                f'{len(video.images)} pictures and {len(video.frames)} indices'
+            )
+    width, curve_height, heading = 10.0, 2.6, 1.0
+    # A row of pictures is as high as its highest picture at a share of the width.
+    rows = [
+        max(image.shape[0] / image.shape[1] for image in video.images)
+        * (width - 0.3)
+        / len(video.images)
+        for video in videos
+    ]
+    heights = [row + curve_height + heading for row in rows]
+    figure = Figure(figsize=(width, sum(heights)), dpi=_DPI, layout='constrained')
+    blocks = figure.subfigures(len(videos), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for video, block, row in zip(videos, blocks, rows, strict=True):
+        _draw_overview(block, video, (row, curve_height))
+    _save(figure, path)
+
+
+def pick_frames(scores: np.ndarray, count: int = 3) -> list[int]:
+    """Frames that show the range of a video: lowest, highest and evenly ranked scores between.
+
+    Args:
+        scores: Frame scores (F,).
+        count: How many frames, 2 to F.
+
+    Returns:
+        Frame indices, ascending.
+    """
+    if not 2 <= count <= len(scores):
+        raise ValueError(f'count: expected 2 to {len(scores)} frames, got {count}')
+    ranks = np.linspace(0, len(scores) - 1, count).round().astype(int)
+    return sorted(np.argsort(scores, kind='stable')[ranks].tolist())
+
+
+def _draw_overview(block, video: VideoOverview, heights: tuple[float, float]) -> None:
+    """Fill one subfigure of the overview."""
+    grid = block.add_gridspec(2, len(video.images), height_ratios=heights)
+    block.suptitle(video.name, x=0.01, ha='left', fontsize=12, fontweight='bold')
+    curve = block.add_subplot(grid[1, :])
+    _draw_curve(curve, video.scores, video.labels, video.raw, video.threshold)
+    for column, (image, frame) in enumerate(zip(video.images, video.frames, strict=True)):
+        letter = ascii_uppercase[column % 26]
+        axes = block.add_subplot(grid[0, column])
+        axes.imshow(image[:, :, ::-1], interpolation='antialiased')
+        axes.set_axis_off()
+        state = ''
+        if video.labels is not None:
+            state = ', abnormal' if video.labels[frame] else ', normal'
+        axes.set_title(f'{letter}: frame {frame}{state}', fontsize=10)
+        curve.axvline(frame, color=_MARK, linewidth=0.9, linestyle=':')
+        curve.annotate(
+            letter,
+            (frame, 1),
+            xycoords=('data', 'axes fraction'),
+            xytext=(0, -3),
+            textcoords='offset points',
+            ha='center',
+            va='top',
+            fontsize=9,
+            fontweight='bold',
+            color=_MARK,
+            bbox={'boxstyle': 'circle,pad=0.2', 'facecolor': 'white', 'edgecolor': _MARK},
+        )
+
+
+def _draw_curve(
+    axes: Axes,
+    scores: np.ndarray,
+    labels: np.ndarray | None,
+    raw: np.ndarray | None,
+    threshold: float | None,
+) -> None:
+    """Score curve with shading, threshold, axis labels and legend."""
+    frames = np.arange(len(scores))
+    for name, values in (('labels', labels), ('raw', raw)):
+        if values is not None and len(values) != len(scores):
+            raise ValueError(f'{name}: expected {len(scores)} frames, got {len(values)}')
+    handles = []
+    if raw is not None:
+        handles += axes.plot(frames, raw, color=_RAW, linewidth=0.9, label='score, not smoothed')
+    handles += axes.plot(frames, scores, color=_SCORE, linewidth=1.8, label='score')
+    if threshold is not None:
+        style = {'color': _THRESHOLD, 'linewidth': 1.2, 'linestyle': '--'}
+        handles.append(axes.axhline(threshold, label='threshold', **style))
+    if labels is not None:
+        for start, stop in _intervals(labels):
+            axes.axvspan(start - 0.5, stop - 0.5, color=_ABNORMAL, alpha=0.55, linewidth=0)
+        handles.append(Patch(facecolor=_ABNORMAL, alpha=0.55, label='labelled abnormal'))
+    axes.set_xlim(-0.5, len(scores) - 0.5)
+    axes.margins(y=0.12)
+    axes.set_xlabel('frame')
+    axes.set_ylabel('anomaly score')
+    axes.grid(axis='y', color='#e4e4e4', linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(
+        handles=handles,
+        loc='lower right',
+        bbox_to_anchor=(1, 1),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0.2,
+    )
+
+
+def _intervals(labels: np.ndarray) -> list[tuple[int, int]]:
+    """Runs of ones as (start, stop) frame indices, stop excluded."""
+    padded = np.concatenate([[0], np.asarray(labels) != 0, [0]]).astype(int)
+    edges = np.flatnonzero(np.diff(padded))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    path = Path(path)
+    if path.suffix != '.png':
+        raise ValueError(f'{path}: expected a name that ends in .png')
+    with atomic_path(path) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary))

@@ -1,0 +1,214 @@
+import cv2
+import numpy as np
+import pytest
+
+from mmvad.visualization import (
+    VideoOverview,
+    annotate_frames,
+    append_score_strip,
+    draw_objects,
+    pick_frames,
+    plot_overview,
+    plot_scores,
+    score_color,
+    write_annotated_video,
+    write_video,
+)
+
+SCORES = np.sin(np.arange(60) / 8) + 2
+LABELS = np.zeros(60, dtype=np.uint8)
+LABELS[20:35] = 1
+
+
+def gray_frames(count, height=120, width=161):
+    return [np.full((height, width, 3), 90, dtype=np.uint8) for _ in range(count)]
+
+
+def decode(path):
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
+
+
+def count_color(image, color, tolerance=12):
+    difference = np.abs(image.astype(int) - np.array(color)).max(axis=2)
+    return int((difference <= tolerance).sum())
+
+
+def test_score_colors_go_from_green_over_yellow_to_red():
+    _, green, red = np.array([score_color(s, (2.0, 4.0)) for s in (1.0, 2.0, 3.0, 4.0, 9.0)]).T
+    assert green[0] == green[1] > 2 * red[1]
+    assert min(green[2], red[2]) > 200
+    assert red[3] == red[4] > 2 * green[3]
+    assert score_color(5.0, (5.0, 5.0)) == score_color(2.0, (2.0, 4.0))
+
+
+def test_objects_are_drawn_where_they_are():
+    frame = gray_frames(1)[0]
+    boxes = np.array([[10, 30, 40, 70], [90, 50, 130, 110]], dtype=np.float32)
+    image = draw_objects(frame, boxes, np.array([1.0, 3.0]), (1.0, 3.0), scale=3)
+    assert image.shape == (360, 483, 3)
+    assert image[150, 30].tolist() == list(score_color(1.0, (1.0, 3.0)))  # left side of the first
+    assert image[240, 390].tolist() == list(score_color(3.0, (1.0, 3.0)))  # right of the second
+    assert image[20, 240].tolist() == image[240, 330].tolist() == [90, 90, 90]
+    assert (frame == 90).all()
+    # Labels of boxes at the picture's corners stay inside it: their patches are complete.
+    for box in ([0, 0, 20, 20], [140, 100, 161, 120]):
+        drawn = draw_objects(frame, np.array([box]), np.array([2.0]), (1.0, 3.0), scale=3)
+        assert count_color(drawn, score_color(2.0, (1.0, 3.0))) > 400
+    # Of two boxes in one place the more abnormal is seen, whatever their order.
+    for scores in ([1.0, 3.0], [3.0, 1.0]):
+        drawn = draw_objects(frame, boxes[[0, 0]], np.array(scores), (1.0, 3.0))
+        assert drawn[50, 10].tolist() == list(score_color(3.0, (1.0, 3.0)))
+    empty = draw_objects(frame, np.zeros((0, 4)), np.zeros(0), (0.0, 1.0))
+    np.testing.assert_array_equal(empty, frame)
+
+
+@pytest.mark.parametrize(
+    ('frame', 'boxes', 'words'),
+    [
+        (np.zeros((20, 20, 3), dtype=np.float32), np.zeros((1, 4)), 'BGR uint8.*float32'),
+        (np.zeros((20, 20), dtype=np.uint8), np.zeros((1, 4)), 'BGR uint8'),
+        (np.zeros((20, 20, 3), dtype=np.uint8), np.zeros((2, 4)), r'\(1, 4\).*\(2, 4\)'),
+    ],
+)
+def test_bad_drawing_input_is_refused(frame, boxes, words):
+    with pytest.raises(ValueError, match=words):
+        draw_objects(frame, boxes, np.zeros(1), (0.0, 1.0))
+
+
+def test_strip_shows_the_past_and_the_labels():
+    image = gray_frames(1, 100, 240)[0]
+    strip = append_score_strip(image, SCORES, 30, (1.0, 3.0), LABELS)[100:]
+    assert strip.shape == (96, 240, 3)
+    # Frames 20 ... 34 of 60 are columns 80 ... 139 of 240.
+    bottom = strip[-1].astype(int)
+    red = bottom[:, 2] > bottom[:, 1] + 30
+    assert red[80:120].all() and red[125:140].all()
+    assert not red[:80].any() and not red[140:].any()
+    # The curve ends at the present frame, column 122; only the dot reaches a little further.
+    bright = (strip[22:].min(axis=2) > 90).any(axis=0)
+    assert bright[3:120].all()
+    assert not bright[127:].any()
+    with pytest.raises(ValueError, match='0 to 59, got 60'):
+        append_score_strip(image, SCORES, 60, (1.0, 3.0))
+
+
+def test_strip_of_a_constant_score():
+    image = gray_frames(1)[0]
+    assert append_score_strip(image, np.ones(9), 8, (1.0, 1.0), threshold=1.0).shape[0] == 216
+
+
+@pytest.mark.parametrize('size', [(120, 161), (480, 640)])
+def test_annotated_video_can_be_read_back(tmp_path, size):
+    path = tmp_path / 'deep' / 'video.mp4'
+    object_frames = np.array([5, 5, 11])
+    boxes = np.array([[10, 30, 40, 70], [90, 50, 130, 110], [50, 50, 90, 100]])
+    arguments = (SCORES[:12], object_frames, boxes, np.array([1.0, 3.0, 2.0]), LABELS[:12], 2.5)
+    write_annotated_video(iter(gray_frames(12, *size)), path, 10, *arguments)
+
+    pictures = list(annotate_frames(gray_frames(12, *size), *arguments))
+    scale = 4 if size[0] == 120 else 1
+    assert pictures[0].shape == (size[0] * scale + 96, size[1] * scale, 3)
+    video = cv2.VideoCapture(str(path))
+    assert video.get(cv2.CAP_PROP_FPS) == 10
+    read = []
+    while (item := video.read())[0]:
+        read.append(item[1])
+    assert len(read) == 12
+    for picture, decoded in zip(pictures, read, strict=True):
+        assert decoded.shape == picture.shape
+        assert np.abs(decoded.astype(int) - picture).mean() < 6
+    # Only frames 5 and 11 have boxes.
+    drawn = [count_color(p[:-96], score_color(3.0, (1.0, 3.0))) for p in pictures]
+    assert [index for index, pixels in enumerate(drawn) if pixels] == [5]
+    assert [path.name for path in path.parent.iterdir()] == ['video.mp4']
+
+
+def test_odd_pictures_are_written(tmp_path):
+    write_video(gray_frames(3, 33, 47), tmp_path / 'odd.mp4', 5)
+    found, picture = cv2.VideoCapture(str(tmp_path / 'odd.mp4')).read()
+    assert found and picture.shape == (34, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ('images', 'name', 'fps', 'words'),
+    [
+        ([], 'a.mp4', 10, 'a.mp4: no pictures'),
+        (gray_frames(1) + gray_frames(1, 50, 50), 'a.mp4', 10, r'a.mp4: .*\(50, 50, 3\)'),
+        (gray_frames(2), 'a.mp4', 0, 'frames per second, got 0'),
+        (gray_frames(2), 'a.avi', 10, 'a.avi: .*.mp4'),
+    ],
+)
+def test_failed_video_leaves_nothing(tmp_path, images, name, fps, words):
+    with pytest.raises(ValueError, match=words):
+        write_video(images, tmp_path / name, fps)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('frames', 'words'), [(11, '11 frames'), (13, 'more frames')])
+def test_frames_and_scores_must_agree(frames, words):
+    none = np.zeros(0)
+    with pytest.raises(ValueError, match=words):
+        list(annotate_frames(gray_frames(frames), SCORES[:12], none, np.zeros((0, 4)), none))
+
+
+def test_score_plot(tmp_path):
+    path = tmp_path / 'plots' / '01.png'
+    plot_scores(SCORES, LABELS, path, 'video 01', raw=SCORES + 0.1, threshold=2.5)
+    image = decode(path)
+    assert image.shape == (420, 1200, 3)
+    # 15 of 60 frames are shaded: a quarter of the axes, which fill most of the picture.
+    shaded = count_color(image[100:340], np.median(image[60:340, 540:640], axis=(0, 1)))
+    assert 0.2 < shaded / image[100:340, :, 0].size < 0.26
+
+    plot_scores(SCORES, None, path, 'video 01')
+    assert (decode(path) != image).any()
+    plot_scores(np.ones(3), np.ones(3), path, 'constant')
+    assert [item.name for item in path.parent.iterdir()] == ['01.png']
+
+
+def test_plot_errors_name_the_file_and_field(tmp_path):
+    with pytest.raises(ValueError, match='labels: expected 60 frames, got 9'):
+        plot_scores(SCORES, LABELS[:9], tmp_path / 'a.png', 'a')
+    with pytest.raises(ValueError, match='raw: expected 60 frames, got 9'):
+        plot_scores(SCORES, LABELS, tmp_path / 'a.png', 'a', raw=SCORES[:9])
+    with pytest.raises(ValueError, match='a.jpg.*.png'):
+        plot_scores(SCORES, LABELS, tmp_path / 'a.jpg', 'a')
+    assert not list(tmp_path.iterdir())
+
+
+def test_overview(tmp_path):
+    colors = ([200, 30, 30], [30, 200, 30], [30, 30, 200])
+    images = [np.full((90, 160, 3), color, dtype=np.uint8) for color in colors]
+    video = VideoOverview('01', images, pick_frames(SCORES), SCORES, LABELS, threshold=2.5)
+    plot_overview([video], tmp_path / 'one.png')
+    plot_overview([video, video], tmp_path / 'two.png')
+    one, two = decode(tmp_path / 'one.png'), decode(tmp_path / 'two.png')
+    assert one.shape[1] == two.shape[1] == 1200
+    assert abs(two.shape[0] - 2 * one.shape[0]) <= 1
+    # The pictures lie side by side in their own colours and shape, above the curve.
+    centers = []
+    for color in colors:
+        rows, columns = np.nonzero(np.abs(one.astype(int) - color).max(axis=2) <= 3)
+        assert np.ptp(columns) / np.ptp(rows) == pytest.approx(160 / 90, abs=0.05)
+        assert np.ptp(columns) > 300 and rows.max() < one.shape[0] / 2
+        centers.append(columns.mean())
+    assert centers == sorted(centers)
+
+
+def test_overview_refuses_incomplete_videos(tmp_path):
+    with pytest.raises(ValueError, match='no videos'):
+        plot_overview([], tmp_path / 'a.png')
+    with pytest.raises(ValueError, match="video '01'.*1 pictures and 2 indices"):
+        video = VideoOverview('01', gray_frames(1), [3, 4], SCORES)
+        plot_overview([video], tmp_path / 'a.png')
+
+
+def test_picked_frames_span_the_scores():
+    scores = np.array([5.0, 1.0, 9.0, 4.0, 7.0])
+    assert pick_frames(scores) == [0, 1, 2]
+    assert pick_frames(scores, 2) == [1, 2]
+    assert pick_frames(np.ones(4), 4) == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match='2 to 5 frames, got 6'):
+        pick_frames(scores, 6)

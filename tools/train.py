@@ -1,0 +1,79 @@
+"""Train a model by its config, with the runner that the config names."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import os.path as osp
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad.registry import RUNNERS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='where logs, stages and weights go')
+    parser.add_argument(
+        '--stage',
+        choices=['tubes', 'captions', 'spatial', 'features', 'temporal', 'test'],
+        help='run one stage of a staged config; default: all that are not complete',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from a checkpoint, or from the latest one in the work dir. Staged configs '
+        'always go on where they stopped; a path then starts the stage that --stage names',
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (GPU)')
+    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='override settings: key=value ...'
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    """Put the command line over the config."""
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+    if args.seed is not None:
+        cfg.randomness = dict(cfg.get('randomness', {}), seed=args.seed)
+    if args.stage:
+        cfg.stage = args.stage
+    if args.resume == 'auto':
+        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    if args.amp:
+        stages = [cfg.stages.spatial, cfg.stages.temporal] if 'stages' in cfg else [cfg]
+        for stage in stages:
+            stage.optim_wrapper.type = 'AmpOptimWrapper'
+            stage.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    return cfg
+
+
+def main(stage: str | None = None) -> None:
+    """Train; ``stage`` is what the tools of single stages run."""
+    args = parse_args()
+    args.stage = stage or args.stage
+    cfg = merge_args(Config.fromfile(args.config), args)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()
