@@ -27,6 +27,8 @@ INSTALL_REQUIRES = [
     'scipy>=1.13',
     'scikit-learn>=1.5',
     'matplotlib>=3.9',
+    'pillow>=10.0',
+    'tqdm>=4.60',
     # mmaction2 1.2.0 imports importlib_metadata without declaring it.
     'importlib-metadata>=6.0',
     # MMEngine 0.10.7 imports pkg_resources in mmengine.hub; setuptools 81 drops it.

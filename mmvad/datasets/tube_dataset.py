@@ -35,9 +35,9 @@ class CachedFrames:
 class TubeDataset(BaseDataset):
     """One object tube an item, for training the branches.
 
-    An item enters the pipeline as ``dict(video, frame, tube, source, boxes)``: names, the frame
-    the tube scores, its index among the video's tubes, the frames (looked up by number), and its
-    crop box as (1, 4).
+    An item enters the pipeline as ``dict(video, tubes, tube, frame, source, boxes)``: the
+    video's name and tubes, the tube's index among them, the frame it scores, the frames (looked up
+    by number), and its crop box as (1, 4).
 
     Args:
         videos: Config of a :class:`VideoDataset`.
@@ -78,6 +78,7 @@ class TubeDataset(BaseDataset):
             frame=int(tubes.frames[info['tube']]),
             boxes=tubes.boxes[info['tube'] : info['tube'] + 1],
             source=self.frames[info['video']],
+            tubes=tubes,
         )
 
 

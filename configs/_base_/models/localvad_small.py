@@ -1,10 +1,10 @@
-# LocalVAD at sizes for two CPU cores: 64 x 64 crops, 65 x 128 tokens, 8 queries, 128, 64, O = 64.
+# LocalVAD at sizes for two CPU cores: 48 x 48 crops, 37 x 128 tokens, 8 queries, 128, 64, O = 64.
 # Both branches also see how the crop changed over the last frames: on small images without
 # colour, a single crop does not tell how fast somebody is.
 _base_ = './localvad.py'
 branch = dict(
     type='SpatialBranch',
-    backbone=dict(type='BranchBackbone', reading='two_stage', channels=128, grid=8, token_dim=128),
+    backbone=dict(type='BranchBackbone', reading='two_stage', channels=128, grid=6, token_dim=128),
     itam=dict(
         type='ITAM',
         image=dict(

@@ -1,6 +1,6 @@
 # Schedules for two CPU cores.
 _base_ = './localvad.py'
-crop_size = (64, 64)
+crop_size = (48, 48)
 stages = dict(
     spatial=dict(
         train_dataloader=dict(

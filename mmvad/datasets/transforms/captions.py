@@ -16,7 +16,7 @@ from mmvad.registry import TRANSFORMS
 class LoadTubeCaptions(BaseTransform):
     """Look up the sentences of one tube in ``<folder>/<video>.jsonl``.
 
-    Required keys: ``video``, ``tube``, ``frame``. Added: ``captions``, sentence key to text.
+    Required keys: ``video``, ``tubes``, ``tube``. Added: ``captions``, sentence key to text.
 
     Args:
         folder: Folder of the caption files.
@@ -24,13 +24,13 @@ class LoadTubeCaptions(BaseTransform):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._read = lru_cache(maxsize=None)(
-            lambda video: read_captions(self.folder / f'{video}.jsonl')
-        )
+        self._captions: dict[str, list[dict[str, str]]] = {}
 
     def transform(self, results: dict) -> dict:
-        captions = self._read(results['video'])
-        results['captions'] = captions[results['tube']]
+        video = results['video']
+        if video not in self._captions:
+            self._captions[video] = read_captions(self.folder / f'{video}.jsonl', results['tubes'])
+        results['captions'] = self._captions[video][results['tube']]
         return results
 
 

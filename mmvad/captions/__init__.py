@@ -1,0 +1,25 @@
+"""Sentences that describe objects, for image-text alignment."""
+
+from .attribute_captioner import AttributeCaptioner
+from .attributes import ATTRIBUTES, measure_attributes
+from .base import SENTENCES, BaseCaptioner, FrameObjects
+from .caption_file import read_captions, write_captions
+from .clip_captioner import CLIPCaptioner
+from .templates import TEMPLATES, VOCABULARY, read_vocabulary
+from .tokenizer import ClipTokenizer
+
+__all__ = [
+    'ATTRIBUTES',
+    'SENTENCES',
+    'TEMPLATES',
+    'VOCABULARY',
+    'AttributeCaptioner',
+    'BaseCaptioner',
+    'CLIPCaptioner',
+    'ClipTokenizer',
+    'FrameObjects',
+    'measure_attributes',
+    'read_captions',
+    'read_vocabulary',
+    'write_captions',
+]

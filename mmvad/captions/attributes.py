@@ -1,0 +1,140 @@
+"""Attributes of objects that can be measured without learned weights.
+
+Shape letters: H x W the frame, N objects in it, G points sampled in a box.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .base import FrameObjects
+
+#: One record per object. Lengths are pixels of the frame, tones are grey levels in [0, 255].
+ATTRIBUTES = np.dtype(
+    [
+        ('speed', np.float32),  # of the object's fastest part, pixels per frame
+        ('velocity', np.float32, (2,)),  # mean (x, y) motion of that part, pixels per frame
+        ('spread', np.float32),  # mean deviation from that velocity, pixels per frame
+        ('width', np.float32),
+        ('height', np.float32),
+        ('centre', np.float32, (2,)),  # (x, y) of the object's middle
+        (
+            'view',
+            np.float32,
+            (2,),
+        ),  # its foot: middle over the frame's width, lower edge over height
+        ('tone', np.float32),  # median tone of the object
+        ('contrast', np.float32),  # standard deviation of its tone
+        ('ring_tone', np.float32),  # median tone of the crop around the object
+        ('ring_texture', np.float32),  # mean difference of neighbouring pixels around the object
+        ('neighbours', np.int32, (2,)),  # objects near by: to the left, to the right
+    ]
+)
+
+GRID = 24  # points along each side of a box: as many for every box, so that all go in one array
+FIGURE = GRID**2 // 3  # points of a box taken for the object itself, when its tone is asked for
+NEAR = 1.5  # a neighbour's middle is at most so many heights of the object away
+
+
+def measure_attributes(
+    sample: FrameObjects, short_side: int = 240, flow_step: int = 2
+) -> np.ndarray:
+    """Measure the objects of one frame.
+
+    Args:
+        sample: Objects and frames; the last frame and the one ``flow_step`` before it are used.
+        short_side: Larger frames are reduced to this short side first, which bounds the cost.
+        flow_step: Frames between the two whose optical flow is taken. Two make a slow walker's
+            motion stand out of the noise; more, and a fast small object is lost.
+
+    Returns:
+        (N,) array of :data:`ATTRIBUTES`.
+
+    Raises:
+        ValueError: If there are too few frames.
+    """
+    if len(sample.frames) <= flow_step:
+        raise ValueError(
+            f'{sample.video}, frame {sample.frame}: flow over {flow_step} frames needs '
+            f'{flow_step + 1} frames, got {len(sample.frames)}'
+        )
+    out = np.zeros(len(sample), ATTRIBUTES)
+    if not len(sample):
+        return out
+    frame_height, frame_width = sample.frames[-1].shape[:2]
+    scale = min(1.0, short_side / min(frame_height, frame_width))
+    past, now = (_grey(sample.frames[i], scale) for i in (-1 - flow_step, -1))
+    # From the last frame back to the earlier one, since the boxes lie in the last.
+    flow = cv2.calcOpticalFlowFarneback(now, past, None, 0.5, 2, 15, 1, 5, 1.2, 0)
+    flow *= -1 / (flow_step * scale)
+
+    objects = np.asarray(sample.objects, np.float32)
+    points = _grid(objects * scale)
+    motion = _at(flow, points)
+    speed = np.linalg.norm(motion, axis=2)
+    # The object fills its box in part only, and what is behind it stands still.
+    moving = speed >= 0.7 * np.percentile(speed, 90, axis=1, keepdims=True)
+    velocity = np.einsum('ngc,ng->nc', motion, moving) / moving.sum(axis=1, keepdims=True)
+    deviation = np.linalg.norm(motion - velocity[:, None], axis=2)
+    out['speed'] = np.nanmedian(np.where(moving, speed, np.nan), axis=1)
+    out['velocity'] = velocity
+    out['spread'] = np.average(deviation, axis=1, weights=moving)
+
+    tone = _at(now, points).astype(np.float32)
+    ring_tone, out['ring_texture'] = _ring(now, np.asarray(sample.boxes) * scale, objects * scale)
+    # Likewise, what is unlike the surroundings is the object.
+    unlike = np.abs(tone - ring_tone[:, None])
+    figure = np.take_along_axis(tone, unlike.argsort(axis=1)[:, -FIGURE:], axis=1)
+    out['ring_tone'] = ring_tone
+    out['tone'] = np.median(figure, axis=1)
+    out['contrast'] = figure.std(axis=1)
+
+    size = objects[:, 2:] - objects[:, :2]
+    out['width'], out['height'] = size.T
+    out['centre'] = centre = (objects[:, :2] + objects[:, 2:]) / 2
+    out['view'] = np.stack([centre[:, 0] / frame_width, objects[:, 3] / frame_height], axis=1)
+
+    apart = centre - centre[:, None]  # (N, N, 2), from the row's object to the column's
+    near = np.linalg.norm(apart, axis=2) <= NEAR * size[:, 1:]
+    np.fill_diagonal(near, False)
+    left = apart[..., 0] < 0
+    out['neighbours'] = np.stack([(near & left).sum(axis=1), (near & ~left).sum(axis=1)], axis=1)
+    return out
+
+
+def _grey(frame: np.ndarray, scale: float) -> np.ndarray:
+    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    if scale < 1:
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return grey
+
+
+def _grid(boxes: np.ndarray) -> np.ndarray:
+    """(N, G, 2) points (x, y) spread evenly over (N, 4) boxes."""
+    steps = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
+    unit = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(1, -1, 2)
+    return boxes[:, None, :2] + unit * (boxes[:, None, 2:] - boxes[:, None, :2])
+
+
+def _at(field: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Values of an (H, W, ...) field at the pixels that hold (N, G, 2) points."""
+    x, y = np.moveaxis(points.astype(np.intp), -1, 0)
+    return field[y.clip(0, field.shape[0] - 1), x.clip(0, field.shape[1] - 1)]
+
+
+def _ring(
+    image: np.ndarray, boxes: np.ndarray, objects: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) median tone and (N,) mean gradient inside the crop boxes and outside the objects."""
+    points = _grid(boxes)
+    inside = (points >= objects[:, None, :2]) & (points <= objects[:, None, 2:])
+    ring = ~inside.all(axis=2)
+    ring[~ring.any(axis=1)] = True  # the object fills its crop: take all of it
+    tone = _at(image, points).astype(np.float32)
+    smooth = image.astype(np.float32)
+    texture = np.abs(cv2.Sobel(smooth, -1, 1, 0)) + np.abs(cv2.Sobel(smooth, -1, 0, 1))
+    return (
+        np.nanmedian(np.where(ring, tone, np.nan), axis=1),
+        np.average(_at(texture, points), axis=1, weights=ring),
+    )

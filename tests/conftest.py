@@ -1,0 +1,58 @@
+"""Shared fixtures: a tiny plaza, the real data where it is, configs cut to seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmvad.datasets.plaza import write_plaza
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope='session')
+def shared() -> Path:
+    """Folder with the real data; tests that need it are skipped where it is absent."""
+    path = Path(os.environ.get('MMVAD_SHARED', REPO.parent / 'shared')) / 'datasets'
+    if not path.is_dir():
+        pytest.skip(f'needs the real data in {path} (MMVAD_SHARED names another folder)')
+    return path
+
+
+@pytest.fixture(scope='session')
+def plaza(tmp_path_factory) -> Path:
+    """A tiny plaza: two training and two test videos of 40 frames."""
+    root = tmp_path_factory.mktemp('data') / 'plaza'
+    write_plaza(root, **TINY_PLAZA)
+    return root
+
+
+TINY_PLAZA = dict(
+    seed=0, train_videos=2, train_frames=40, test_videos=2, test_frames=40, size=(120, 160)
+)
+
+
+def tiny_config(data: Path | str, work_dir: Path | str, name: str = 'plaza', **options) -> Config:
+    """A config of ``configs/localvad`` cut to seconds; ``options`` go over the cuts."""
+    cfg = Config.fromfile(REPO / 'configs' / 'localvad' / f'{name}.py')
+    cfg.merge_from_dict(
+        {
+            'work_dir': str(work_dir),
+            'train_dataset.data_root': str(data),
+            'test_dataset.data_root': str(data),
+            'stages.spatial.train_dataloader.batch_size': 8,
+            'stages.spatial.train_dataloader.sampler.num_samples': 16,
+            'stages.spatial.train_cfg.max_epochs': 2,
+            'stages.temporal.train_dataloader.batch_size': 16,
+            'stages.temporal.train_cfg.max_epochs': 2,
+            'stages.temporal.train_cfg.val_interval': 1,
+            'default_hooks.logger.interval': 1,
+            **options,
+        }
+    )
+    if name == 'plaza':
+        cfg.merge_from_dict({'train_dataset.plaza': TINY_PLAZA, 'test_dataset.plaza': TINY_PLAZA})
+    return cfg

@@ -1,0 +1,180 @@
+"""Frames, labels and datasets, on plaza, on made-up folders and on the real files."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from mmvad.datasets import EpochSubsetSampler, FrameSource, VideoDataset, sweep
+from mmvad.datasets.labels import read_labels
+
+
+def write_frames(folder, count, size=(24, 32), names='{:03d}.png'):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        cv2.imwrite(str(folder / names.format(i)), np.full((*size, 3), i, np.uint8))
+
+
+def values(source):
+    return [int(frame[0, 0, 0]) for frame in source]
+
+
+class TestFrames:
+    def test_folders_are_read_in_numeric_order(self, tmp_path):
+        write_frames(tmp_path, 12, names='{}.png')
+        (tmp_path / '._3.png').write_bytes(b'not a picture')
+        assert values(FrameSource(tmp_path)) == list(range(12))
+
+    def test_video_files_give_the_same_frames_in_any_order(self, tmp_path):
+        path = tmp_path / 'v.avi'
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 24))
+        for i in range(10):
+            writer.write(np.full((24, 32, 3), i * 20, np.uint8))
+        writer.release()
+        source = FrameSource(path)
+        assert (len(source), source.frame_shape) == (10, (24, 32))
+        forward = [source[i].mean() for i in range(10)]
+        np.testing.assert_allclose(forward, np.arange(10) * 20, atol=3)
+        assert [source[i].mean() for i in (7, 2, 9, 0)] == [forward[i] for i in (7, 2, 9, 0)]
+
+    def test_a_frame_that_does_not_decode_is_named(self, tmp_path):
+        write_frames(tmp_path, 3)
+        (tmp_path / '001.png').write_bytes(b'broken')
+        with pytest.raises(ValueError, match='001.png: does not decode'):
+            values(FrameSource(tmp_path))
+
+    def test_a_frame_of_another_size_is_named(self, tmp_path):
+        write_frames(tmp_path, 3)
+        cv2.imwrite(str(tmp_path / '002.png'), np.zeros((10, 10, 3), np.uint8))
+        with pytest.raises(ValueError, match=r'002.png: size .* \(10, 10\) differs from \(24, 32\)'):
+            values(FrameSource(tmp_path))
+
+    def test_missing_empty_and_broken_sources_are_named(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match='nowhere'):
+            FrameSource(tmp_path / 'nowhere')
+        (tmp_path / 'empty').mkdir()
+        with pytest.raises(ValueError, match='empty: holds no frames'):
+            FrameSource(tmp_path / 'empty')
+        (tmp_path / 'bad.avi').write_bytes(b'no video')
+        with pytest.raises(ValueError, match='bad.avi: OpenCV cannot open'):
+            FrameSource(tmp_path / 'bad.avi')
+
+    def test_a_sweep_decodes_each_frame_once(self):
+        class Counting(list):
+            asked = []
+
+            def __getitem__(self, index):
+                self.asked.append(index)
+                return super().__getitem__(index)
+
+        source = Counting(range(100, 120))
+        out = list(sweep(source, [1, 2, 5, 15], depth=4))
+        assert out[0] == (1, [100, 100, 100, 101])
+        assert out[2] == (5, [102, 103, 104, 105])
+        assert out[3] == (15, [112, 113, 114, 115])
+        assert sorted(source.asked) == sorted(set(source.asked))
+
+
+class TestVideoDataset:
+    def make(self, root, **kwargs):
+        return VideoDataset(data_root=str(root), data_prefix=dict(img='training/frames'), **kwargs)
+
+    def test_lists_videos_in_order(self, tmp_path):
+        for name, count in (('02', 7), ('01', 6)):
+            write_frames(tmp_path / 'training/frames' / name, count)
+        videos = self.make(tmp_path)
+        assert videos.lengths == {'01': 6, '02': 7}
+        assert len(videos.source('02')) == 7
+        assert videos[0]['video'] == '01'
+
+    def test_bad_folders_are_named(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match='training/frames: no such folder'):
+            self.make(tmp_path)
+        (tmp_path / 'training/frames').mkdir(parents=True)
+        with pytest.raises(ValueError, match='training/frames: expected at least one folder'):
+            self.make(tmp_path)
+        (tmp_path / 'training/frames/01').mkdir()
+        with pytest.raises(ValueError, match='01: an empty folder'):
+            self.make(tmp_path)
+        write_frames(tmp_path / 'training/frames/01', 4)
+        with pytest.raises(ValueError, match='01: has 4 frames, expected at least 6'):
+            self.make(tmp_path, min_frames=6)
+
+
+class TestLabels:
+    def test_lengths_and_values_are_checked(self, tmp_path):
+        np.save(tmp_path / '01.npy', np.array([0, 1, 1, 0], np.int8))
+        labels = read_labels('frame_masks', tmp_path, {'01': 4})
+        np.testing.assert_array_equal(labels['01'], [0, 1, 1, 0])
+        with pytest.raises(ValueError, match='video 01 has 5 frames but 4 labels'):
+            read_labels('frame_masks', tmp_path, {'01': 5})
+        np.save(tmp_path / '02.npy', np.array([0, 7]))
+        with pytest.raises(ValueError, match='labels of video 02: expected 0 and 1'):
+            read_labels('frame_masks', tmp_path, {'02': 2})
+        with pytest.raises(FileNotFoundError, match='03.npy'):
+            read_labels('frame_masks', tmp_path, {'03': 2})
+        with pytest.raises(ValueError, match='labels.format: expected one of'):
+            read_labels('json', tmp_path, {})
+
+    def test_pickled_labels_are_refused(self, tmp_path):
+        np.save(tmp_path / '01.npy', np.array([None]), allow_pickle=True)
+        with pytest.raises(ValueError, match='01.npy: not a plain .npy'):
+            read_labels('frame_masks', tmp_path, {'01': 1})
+
+    def test_intervals_do_not_wrap_at_255(self, tmp_path):
+        cells = np.empty((1, 2), object)
+        cells[0, 0] = np.array([[3], [255]], np.uint8)
+        cells[0, 1] = np.array([[1, 5], [2, 6]], np.uint8)
+        savemat(tmp_path / 'g.mat', dict(gt=cells))
+        labels = read_labels('interval_mat', tmp_path / 'g.mat', {'a': 300, 'b': 8})
+        assert labels['a'].sum() == 253 and labels['a'][2] == 1 and labels['a'][255] == 0
+        np.testing.assert_array_equal(labels['b'], [1, 1, 0, 0, 1, 1, 0, 0])
+        with pytest.raises(ValueError, match='1 cells for|2 cells for 1 videos'):
+            read_labels('interval_mat', tmp_path / 'g.mat', {'a': 300})
+
+    def test_ped2_has_the_published_counts_in_both_formats(self, shared):
+        root = shared / 'ped2'
+        videos = VideoDataset(
+            data_root=str(root),
+            data_prefix=dict(img='testing/frames'),
+            labels=dict(format='interval_mat', path='ped2.mat'),
+        )
+        labels = videos.labels
+        assert (sum(videos.lengths.values()), sum(v.sum() for v in labels.values())) == (2010, 1648)
+        masks = read_labels('mask_folders', root / 'testing', videos.lengths)
+        for video, label in labels.items():
+            np.testing.assert_array_equal(masks[video], label)
+
+    def test_avenue_sample_fits_its_videos(self, shared):
+        videos = VideoDataset(
+            data_root=str(shared / 'avenue_sample'),
+            data_prefix=dict(video='testing_videos'),
+            labels=dict(
+                format='avenue_volumes', path='ground_truth_demo/testing_label_mask'
+            ),
+        )
+        assert set(videos.lengths) == {'08', '21'}
+        counts = {video: (len(v), v.sum()) for video, v in videos.labels.items()}
+        assert counts == {'08': (36, 36), '21': (76, 53)}
+
+    def test_shanghaitech_has_the_published_counts(self, shared):
+        folder = shared / 'annotations/shanghaitech/test_frame_mask'
+        lengths = {
+            p.stem: len(np.load(p, allow_pickle=False)) for p in sorted(folder.glob('*.npy'))
+        }
+        labels = read_labels('frame_masks', folder, lengths)
+        assert len(labels) == 107
+        assert sum(lengths.values()) == 40791
+        assert sum(v.sum() for v in labels.values()) == 17326
+
+
+def test_epoch_subsets_depend_on_the_epoch_alone():
+    sampler = EpochSubsetSampler(range(10), num_samples=25, seed=3)
+    sampler.set_epoch(2)
+    second = list(sampler)
+    assert len(second) == len(sampler) == 25
+    assert sorted(second[:10]) == list(range(10))
+    fresh = EpochSubsetSampler(range(10), num_samples=25, seed=3)
+    assert list(fresh) != second
+    fresh.set_epoch(2)
+    assert list(fresh) == second
