@@ -46,7 +46,9 @@ class TestFrames:
     def test_a_frame_of_another_size_is_named(self, tmp_path):
         write_frames(tmp_path, 3)
         cv2.imwrite(str(tmp_path / '002.png'), np.zeros((10, 10, 3), np.uint8))
-        with pytest.raises(ValueError, match=r'002.png: size .* \(10, 10\) differs from \(24, 32\)'):
+        with pytest.raises(
+            ValueError, match=r'002.png: size .* \(10, 10\) differs from \(24, 32\)'
+        ):
             values(FrameSource(tmp_path))
 
     def test_missing_empty_and_broken_sources_are_named(self, tmp_path):
@@ -149,9 +151,7 @@ class TestLabels:
         videos = VideoDataset(
             data_root=str(shared / 'avenue_sample'),
             data_prefix=dict(video='testing_videos'),
-            labels=dict(
-                format='avenue_volumes', path='ground_truth_demo/testing_label_mask'
-            ),
+            labels=dict(format='avenue_volumes', path='ground_truth_demo/testing_label_mask'),
         )
         assert set(videos.lengths) == {'08', '21'}
         counts = {video: (len(v), v.sum()) for video, v in videos.labels.items()}

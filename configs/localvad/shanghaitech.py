@@ -12,6 +12,4 @@ proposer = dict(
     score_thr=0.7,
     nms_iou=0.3,
 )
-captioner = dict(
-    type='CLIPCaptioner', model='ViT-B-16', pretrained='checkpoints/clip_vit_b_16.pt'
-)
+captioner = dict(type='CLIPCaptioner', model='ViT-B-16', pretrained='checkpoints/clip_vit_b_16.pt')

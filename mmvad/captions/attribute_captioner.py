@@ -116,13 +116,12 @@ class AttributeCaptioner(BaseCaptioner):
     def caption(self, sample: FrameObjects) -> list[dict[str, str]]:
         self._fitted()
         table = self.measure(sample)
-        indices = self._words(table)
         return [
             {
                 key: fill(self.templates[key], phrase)
                 for key, phrase in zip(SENTENCES, _phrases(record, words), strict=True)
             }
-            for record, words in zip(table, indices, strict=True)
+            for record, words in zip(table, self._words(table), strict=True)
         ]
 
     def _fitted(self) -> dict[str, Any]:

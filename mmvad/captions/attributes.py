@@ -19,15 +19,11 @@ ATTRIBUTES = np.dtype(
         ('width', np.float32),
         ('height', np.float32),
         ('centre', np.float32, (2,)),  # (x, y) of the object's middle
-        (
-            'view',
-            np.float32,
-            (2,),
-        ),  # its foot: middle over the frame's width, lower edge over height
+        ('view', np.float32, (2,)),  # (middle, lower edge) over the frame's (width, height)
         ('tone', np.float32),  # median tone of the object
         ('contrast', np.float32),  # standard deviation of its tone
         ('ring_tone', np.float32),  # median tone of the crop around the object
-        ('ring_texture', np.float32),  # mean difference of neighbouring pixels around the object
+        ('ring_texture', np.float32),  # mean Sobel gradient of the crop around the object
         ('neighbours', np.int32, (2,)),  # objects near by: to the left, to the right
     ]
 )
@@ -132,8 +128,8 @@ def _ring(
     ring = ~inside.all(axis=2)
     ring[~ring.any(axis=1)] = True  # the object fills its crop: take all of it
     tone = _at(image, points).astype(np.float32)
-    smooth = image.astype(np.float32)
-    texture = np.abs(cv2.Sobel(smooth, -1, 1, 0)) + np.abs(cv2.Sobel(smooth, -1, 0, 1))
+    gradients = cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)
+    texture = np.abs(gradients[0]) + np.abs(gradients[1])
     return (
         np.nanmedian(np.where(ring, tone, np.nan), axis=1),
         np.average(_at(texture, points), axis=1, weights=ring),

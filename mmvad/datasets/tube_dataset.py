@@ -64,7 +64,9 @@ class TubeDataset(BaseDataset):
             for video in self.tubes
         }
         items = [
-            dict(video=video, tube=i) for video, tubes in self.tubes.items() for i in range(len(tubes))
+            dict(video=video, tube=i)
+            for video, tubes in self.tubes.items()
+            for i in range(len(tubes))
         ]
         if not items:
             raise ValueError(f'{self.proposals}: no object in any training video')

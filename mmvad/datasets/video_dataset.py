@@ -44,7 +44,9 @@ class VideoDataset(BaseActionDataset):
         **kwargs,
     ) -> None:
         if len(data_prefix) != 1 or not set(data_prefix) <= {'img', 'video'}:
-            raise ValueError(f"data_prefix: expected dict(img=...) or dict(video=...), got {data_prefix}")
+            raise ValueError(
+                f'data_prefix: expected dict(img=...) or dict(video=...), got {data_prefix}'
+            )
         self.label_cfg = labels
         self.min_frames = min_frames
         super().__init__(

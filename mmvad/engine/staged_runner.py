@@ -283,7 +283,9 @@ class StagedRunner:
             'spatial', stage, model=self.cfg.model.spatial, train_dataloader=loader
         )
         runner.train()
-        self._finish('spatial', folder, checkpoint=Path(find_latest_checkpoint(str(folder.path))).name)
+        self._finish(
+            'spatial', folder, checkpoint=Path(find_latest_checkpoint(str(folder.path))).name
+        )
 
     def _spatially_trained(self) -> LocalVAD:
         """The model with the trained branches."""
@@ -300,9 +302,7 @@ class StagedRunner:
     def _device(self) -> torch.device:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
-    def run_features(
-        self, splits: list[str] | None = None, model: LocalVAD | None = None
-    ) -> None:
+    def run_features(self, splits: list[str] | None = None, model: LocalVAD | None = None) -> None:
         """Features of every tube: ``features/<split>/<video>.npy``."""
         model = model or self._spatially_trained()
         stage = self.cfg.stages.features
@@ -340,9 +340,11 @@ class StagedRunner:
                 val_evaluator=self.cfg.stages.test.evaluator,
             )
         runner = self._runner('temporal', stage, **runner_args)
-        dataset = runner.train_loop.dataloader.dataset if not isinstance(
-            runner.train_loop, dict
-        ) else runner.build_dataloader(loader).dataset
+        dataset = (
+            runner.train_loop.dataloader.dataset
+            if not isinstance(runner.train_loop, dict)
+            else runner.build_dataloader(loader).dataset
+        )
         inputs, _ = dataset.subset(stage.statistics_tubes)
         # One statistic a feature, over tubes and steps.
         flat = inputs.flatten(0, 1).float()
@@ -423,7 +425,9 @@ class StagedRunner:
         return cfg
 
     def _test_dataloader(self, model: LocalVAD) -> dict:
-        dataset = dict(type='FeatureDataset', test_mode=True, **self._features_cfg('testing', model))
+        dataset = dict(
+            type='FeatureDataset', test_mode=True, **self._features_cfg('testing', model)
+        )
         return dict(
             batch_size=self.cfg.stages.test.batch_size,
             num_workers=0,

@@ -26,8 +26,14 @@ from mmvad.datasets import TubeSweep, VideoDataset, sweep
 from mmvad.models import LocalVAD
 from mmvad.proposals import BaseProposer
 from mmvad.structures import ObjectTubes, StageFolder, atomic_path, write_json
-from mmvad.visualization import VideoOverview, draw_objects, pick_frames, plot_overview
-from mmvad.visualization import plot_scores, write_annotated_video
+from mmvad.visualization import (
+    VideoOverview,
+    draw_objects,
+    pick_frames,
+    plot_overview,
+    plot_scores,
+    write_annotated_video,
+)
 
 
 def _progress(what: str, unit: str, total: int) -> tqdm:

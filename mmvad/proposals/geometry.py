@@ -51,7 +51,9 @@ def merge_overlapping(
 
 def square(boxes: np.ndarray) -> np.ndarray:
     """Extend the short side of each box to the long one, about the centre."""
-    return _about_centre(boxes, np.repeat((boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True), 2, 1))
+    return _about_centre(
+        boxes, np.repeat((boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True), 2, 1)
+    )
 
 
 def enlarge(boxes: np.ndarray, scale: float = 1.25) -> np.ndarray:
@@ -78,6 +80,8 @@ def shift_inside(boxes: np.ndarray, frame_shape: tuple[int, int]) -> np.ndarray:
     return np.concatenate([start, start + size], axis=1)
 
 
-def tube_boxes(objects: np.ndarray, frame_shape: tuple[int, int], scale: float = 1.25) -> np.ndarray:
+def tube_boxes(
+    objects: np.ndarray, frame_shape: tuple[int, int], scale: float = 1.25
+) -> np.ndarray:
     """The crop of each object: squared, enlarged, shifted into the frame. (N, 4) -> (N, 4)."""
     return shift_inside(enlarge(square(objects), scale), frame_shape)

@@ -1,7 +1,9 @@
 # LocalVAD at the paper's sizes: 257 x 1408 tokens, 32 queries, 768, 256, O = 64.
 branch = dict(
     type='SpatialBranch',
-    backbone=dict(type='BranchBackbone', reading='two_stage', channels=512, grid=16, token_dim=1408),
+    backbone=dict(
+        type='BranchBackbone', reading='two_stage', channels=512, grid=16, token_dim=1408
+    ),
     itam=dict(
         type='ITAM',
         image=dict(

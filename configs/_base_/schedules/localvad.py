@@ -64,8 +64,6 @@ stages = dict(
     test=dict(
         batch_size=8,
         annotate=1,
-        evaluator=dict(
-            type='VADMetric', score='both', smoothing=dict(type='gaussian', sigma=3)
-        ),
+        evaluator=dict(type='VADMetric', score='both', smoothing=dict(type='gaussian', sigma=3)),
     ),
 )

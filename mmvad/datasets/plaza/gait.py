@@ -42,7 +42,7 @@ def two_bone(root: Point, tip: Point, upper: float, lower: float, bend: float) -
 
 def stride_length(person: Person, speed: float, running: bool) -> float:
     """Metres that two steps cover at ``speed`` (m/s)."""
-    share = 0.55 + 0.24 * speed / 1.0 if running else 0.40 + 0.27 * speed
+    share = 0.55 + 0.24 * speed if running else 0.40 + 0.27 * speed
     return person.height * person.stride * share
 
 

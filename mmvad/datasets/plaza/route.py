@@ -86,10 +86,6 @@ class Route:
         """Time at the last point, seconds."""
         return self.start + self.seconds
 
-    def when(self, distance: float) -> float:
-        """Seconds from the start until ``distance`` metres are covered."""
-        return float(np.interp(distance, self._table[0], self._times))
-
     def present(self, time: float) -> bool:
         """Whether the walk is under way at ``time``."""
         return self.start <= time <= self.end

@@ -1,0 +1,219 @@
+"""The whole job on a tiny plaza: stages, resuming after SIGKILL, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPO, TINY_PLAZA, tiny_config
+from mmengine.config import Config
+
+from mmvad.registry import RUNNERS
+from mmvad.structures import ObjectTubes
+
+
+def train(cfg: Config) -> dict:
+    return RUNNERS.build(cfg).train()
+
+
+@pytest.fixture(scope='module')
+def finished(plaza, tmp_path_factory) -> Path:
+    """The work dir of an undisturbed run."""
+    work_dir = tmp_path_factory.mktemp('work') / 'run'
+    train(tiny_config(plaza, work_dir))
+    return work_dir
+
+
+def figures(work_dir: Path) -> dict:
+    metrics = json.loads((work_dir / 'metrics.json').read_text())
+    metrics.pop('seconds')
+    return metrics
+
+
+class TestWholeRun:
+    def test_leaves_what_it_promises(self, finished):
+        metrics = json.loads((finished / 'metrics.json').read_text())
+        assert metrics['frames'] == 80 and metrics['videos'] == 2
+        assert 0 < metrics['abnormal_frames'] < 80
+        assert 0 <= metrics['auc/micro'] <= 100
+        assert {'auc/micro_raw', 'auc/macro', 'auc_smm/micro', 'auc_spatial/micro'} <= set(metrics)
+        stages = {'proposals', 'captions', 'spatial', 'features', 'temporal', 'test'}
+        assert set(metrics['seconds']) == stages
+        assert all(seconds > 0 for seconds in metrics['seconds'].values())
+        for video in ('00', '01'):
+            scores = np.load(finished / 'scores' / f'{video}.npy', allow_pickle=False)
+            assert scores.shape == (40,) and np.isfinite(scores).all()
+            assert (finished / 'plots' / f'{video}.png').stat().st_size > 1000
+        assert len(list((finished / 'annotated').glob('*.mp4'))) == 1
+        assert not list(finished.rglob('.*tmp*'))
+
+    def test_features_have_the_shape_of_the_flow(self, finished):
+        tubes = ObjectTubes.load(finished / 'proposals/testing/00.npz')
+        features = np.load(finished / 'features/testing/00.npy', allow_pickle=False)
+        assert features.shape == (len(tubes), 6, 2, 8, 64) and features.dtype == np.float16
+        assert tubes.frames.min() >= 5
+
+    def test_the_log_holds_the_diagnostics(self, finished):
+        log = '\n'.join(path.read_text() for path in finished.rglob('*.log'))
+        for name in ('err_over_copy', 'err_over_mean', 'fused_std', 'acc_action', 'auc/micro'):
+            assert name in log
+
+    def test_training_losses_fall(self, plaza, tmp_path):
+        cfg = tiny_config(
+            plaza,
+            tmp_path / 'run',
+            **{
+                'stages.spatial.train_dataloader.sampler.num_samples': 64,
+                'stages.spatial.train_cfg.max_epochs': 4,
+                'stages.temporal.train_cfg.max_epochs': 6,
+            },
+        )
+        train(cfg)
+        for stage in ('spatial', 'temporal'):
+            lines = []
+            for path in sorted((tmp_path / 'run' / stage).rglob('scalars.json')):
+                lines += [json.loads(line) for line in path.read_text().splitlines()]
+            losses = [line['loss'] for line in lines if 'loss' in line]
+            third = len(losses) // 3
+            assert np.mean(losses[-third:]) < 0.95 * np.mean(losses[:third]), stage
+
+    def test_a_second_run_repeats_no_stage(self, finished, plaza):
+        stamps = {p: p.stat().st_mtime_ns for p in finished.rglob('*.pth')}
+        stamps |= {p: p.stat().st_mtime_ns for p in (finished / 'features').rglob('*.npy')}
+        before = figures(finished)
+        train(tiny_config(plaza, finished))
+        assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+        assert figures(finished) == before
+
+    def test_other_settings_redo_what_depends_on_them(self, finished, plaza, tmp_path):
+        work_dir = tmp_path / 'copy'
+        subprocess.run(['cp', '-r', finished, work_dir], check=True)
+        spatial = (work_dir / 'spatial/epoch_2.pth').stat().st_mtime_ns
+        train(tiny_config(plaza, work_dir, **{'model.temporal.smm.drive': 'sum'}))
+        assert (work_dir / 'spatial/epoch_2.pth').stat().st_mtime_ns == spatial
+        assert (work_dir / 'temporal.stale').is_dir()
+
+    def test_the_model_file_alone_gives_the_same_figures(self, finished, plaza, tmp_path):
+        cfg = tiny_config(plaza, tmp_path / 'other', load_from=str(finished / 'localvad.pth'))
+        RUNNERS.build(cfg).test()
+        assert figures(tmp_path / 'other') == figures(finished)
+
+    def test_checkpoints_load_safely(self, finished):
+        for path in finished.rglob('*.pth'):
+            state = torch.load(path, weights_only=True)['state_dict']
+            if path.name == 'localvad.pth':
+                assert not any('text' in key for key in state)
+
+
+# What shows that a stage is in its middle, below the work dir.
+MIDDLE = dict(
+    tubes='proposals/testing/00.npz',
+    captions='captions/00.jsonl',
+    spatial='spatial/epoch_1.pth',
+    features='features/training/00.npy',
+    temporal='temporal/epoch_1.pth',
+    test='objects/00.npz',
+)
+
+
+def test_killed_in_every_stage_it_ends_as_undisturbed(finished, plaza, tmp_path):
+    """SIGKILL once in each stage; the same command goes on and gives the same figures."""
+    work_dir = tmp_path / 'killed'
+    config = tmp_path / 'plaza.py'
+    tiny_config(plaza, work_dir).dump(config)
+    command = [sys.executable, str(REPO / 'tools/train.py'), str(config)]
+    done: dict[Path, int] = {}
+    for stage, marker in MIDDLE.items():
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        deadline = time.monotonic() + 240
+        while not (work_dir / marker).exists():
+            assert process.poll() is None, f'{stage}: the run ended before {marker} was there'
+            assert time.monotonic() < deadline, f'{stage}: {marker} did not come'
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        # What was complete stays as it was.
+        assert {path: path.stat().st_mtime_ns for path in done} == done, stage
+        for manifest in work_dir.rglob('manifest.json'):
+            if json.loads(manifest.read_text())['complete']:
+                done[manifest] = manifest.stat().st_mtime_ns
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert figures(work_dir) == figures(finished)
+
+
+class TestBadInput:
+    def test_a_single_stage_asks_for_the_ones_before(self, plaza, tmp_path):
+        with pytest.raises(ValueError, match="stage 'tubes' is not complete.*--stage tubes"):
+            train(tiny_config(plaza, tmp_path, stage='captions'))
+
+    def test_missing_data_is_named_before_anything_runs(self, tmp_path):
+        cfg = tiny_config(tmp_path / 'none', tmp_path / 'work', name='ped2_cpu')
+        with pytest.raises(FileNotFoundError, match='none/training/frames'):
+            train(cfg)
+        assert not (tmp_path / 'work/proposals').exists()
+
+    def test_labels_unlike_the_frames_stop_the_run_at_once(self, plaza, tmp_path):
+        data = tmp_path / 'plaza'
+        subprocess.run(['cp', '-r', plaza, data], check=True)
+        np.save(data / 'testing/test_frame_mask/01.npy', np.zeros(39, np.uint8))
+        with pytest.raises(ValueError, match='video 01 has 40 frames but 39 labels'):
+            train(tiny_config(data, tmp_path / 'work'))
+        assert not (tmp_path / 'work/proposals').exists()
+
+    def test_no_objects_at_all_is_an_error(self, plaza, tmp_path):
+        cfg = tiny_config(plaza, tmp_path, **{'proposer.min_area': 10**6})
+        with pytest.raises(ValueError, match='no object in any training video'):
+            train(cfg)
+
+    def test_a_frame_that_breaks_leaves_nothing_a_stage_would_trust(self, plaza, tmp_path):
+        data = tmp_path / 'plaza'
+        subprocess.run(['cp', '-r', plaza, data], check=True)
+        bad = sorted((data / 'training/frames/01').iterdir())[20]
+        bad.write_bytes(b'broken')
+        with pytest.raises(ValueError, match=f'{bad.name}: does not decode'):
+            train(tiny_config(data, tmp_path / 'work'))
+        folder = tmp_path / 'work/proposals/training'
+        assert [p.name for p in folder.glob('*.npz')] == ['00.npz']
+        assert not json.loads((folder / 'manifest.json').read_text())['complete']
+
+    def test_a_checkpoint_of_another_config_is_refused(self, finished, plaza, tmp_path):
+        options = {'load_from': str(finished / 'localvad.pth')}
+        options['model.temporal.smm.num_components'] = 32
+        with pytest.raises(ValueError, match='localvad.pth: made by another config.*smm'):
+            RUNNERS.build(tiny_config(plaza, tmp_path, **options)).test()
+
+    def test_a_test_video_without_objects_is_counted(self, finished, plaza, tmp_path):
+        work_dir = tmp_path / 'copy'
+        for part in ('proposals', 'localvad.pth'):
+            work_dir.mkdir(exist_ok=True)
+            subprocess.run(['cp', '-r', finished / part, work_dir], check=True)
+        empty = ObjectTubes.from_frames({}, 40, (120, 160))
+        empty.save(work_dir / 'proposals/testing/01.npz')
+        RUNNERS.build(tiny_config(plaza, work_dir, proposer=None)).test()
+        assert figures(work_dir)['videos_without_objects'] == 1
+
+
+def test_training_without_a_test_split_leaves_a_model(plaza, tmp_path):
+    cfg = tiny_config(plaza, tmp_path)
+    cfg.test_dataset = None
+    assert train(cfg) == {}
+    assert (tmp_path / 'localvad.pth').is_file()
+
+
+def test_plaza_is_made_where_it_is_missing(tmp_path):
+    cfg = tiny_config(tmp_path / 'fresh', tmp_path / 'work', stage='tubes')
+    train(cfg)
+    assert (tmp_path / 'fresh/plaza.json').is_file()
+    assert json.loads((tmp_path / 'fresh/plaza.json').read_text())['seed'] == TINY_PLAZA['seed']

@@ -1,0 +1,161 @@
+"""Measure each stage of a staged config on this machine: frames/s and objects/s, and for the
+branches the share of the measured matrix-product rate."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import DefaultScope
+from torch.utils.flop_counter import FlopCounterMode
+
+import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad.captions import FrameObjects
+from mmvad.datasets import sweep
+from mmvad.datasets.transforms import TokenizeCaptions
+from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS, TRANSFORMS
+from mmvad.structures import ObjectTubes
+
+
+def seconds(work: Callable[[], object], at_least: float = 2.0) -> float:
+    """Mean time of a call, after one to warm up, over ``at_least`` seconds."""
+    work()
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
+    start, calls = time.perf_counter(), 0
+    while True:
+        work()
+        wait()
+        calls += 1
+        passed = time.perf_counter() - start
+        if passed >= at_least:
+            return passed / calls
+
+
+def matmul_rate(device: torch.device, size: int = 2048) -> float:
+    """FLOP/s of a square fp32 matrix product."""
+    a = torch.randn(size, size, device=device)
+    return 2 * size**3 / seconds(lambda: a @ a)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='staged config file')
+    parser.add_argument('--frames', type=int, default=60, help='frames to measure on')
+    parser.add_argument('--batch-size', type=int, help='tubes; default: that of stage features')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
+    args = parser.parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    DefaultScope.get_instance('benchmark', scope_name='mmvad')
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    rows: list[tuple[str, float, float, str]] = []
+
+    videos = DATASETS.build(cfg.train_dataset)
+    video = next(iter(videos.lengths))
+    source = videos.source(video)
+    count = min(args.frames, len(source))
+    model = MODELS.build(cfg.model).to(device).eval()
+    first = model.temporal.steps - 1
+
+    proposer = PROPOSERS.build(cfg.proposer)
+    proposer.start(source)
+    frames = [source[i] for i in range(count)]
+    start = time.perf_counter()
+    found = {i: proposer.propose(frame) for i, frame in enumerate(frames)}
+    passed = time.perf_counter() - start
+    objects = sum(len(boxes) for boxes, _ in found.values())
+    rows.append(('boxes', count / passed, objects / passed, ''))
+    tubes = ObjectTubes.from_frames(
+        {i: pair for i, pair in found.items() if i >= first}, len(source), source.frame_shape
+    )
+    if not len(tubes):
+        raise ValueError(f'{video}: no object in its first {count} frames; give more --frames')
+    scored = count - first
+
+    captioner = CAPTIONERS.build(cfg.captioner)
+    samples = [
+        FrameObjects(imgs, tubes.boxes[tubes.at(f)], tubes.objects[tubes.at(f)], video, f)
+        for f, imgs in sweep(source, np.unique(tubes.frames), model.temporal.steps)
+    ]
+    captioner.fit(iter(samples))
+    start = time.perf_counter()
+    captions = [caption for sample in samples for caption in captioner.caption(sample)]
+    passed = time.perf_counter() - start
+    rows.append(('captions', scored / passed, len(tubes) / passed, ''))
+
+    crop = TRANSFORMS.build(cfg.stages.features.pipeline[0])
+    start = time.perf_counter()
+    crops = [
+        crop(dict(imgs=imgs, boxes=tubes.boxes[tubes.at(f)]))['crops']
+        for f, imgs in sweep(source, np.unique(tubes.frames), model.depth)
+    ]
+    passed = time.perf_counter() - start
+    rows.append(('reading and cropping', scored / passed, len(tubes) / passed, ''))
+
+    peak = matmul_rate(device)
+    size = args.batch_size or cfg.stages.features.batch_size
+    pool = torch.from_numpy(np.concatenate(crops)).permute(0, 1, 4, 2, 3)
+    batch = pool[torch.arange(size) % len(pool)].to(device)
+    with FlopCounterMode(display=False) as counter:
+        features = model.extract(batch)
+    took = seconds(lambda: model.extract(batch))
+    share = counter.get_total_flops() / took / peak
+    per_frame = len(tubes) / scored
+    rows.append(
+        ('branches', size / took / per_frame, size / took, f'{share:.0%} of the matmul rate')
+    )
+
+    spatial = MODELS.build(cfg.model.spatial).to(device).train()
+    step = cfg.stages.spatial.train_dataloader.batch_size
+    tokenize = next(
+        TokenizeCaptions(t.context_length)
+        for t in cfg.stages.spatial.train_dataloader.dataset.pipeline
+        if t.type == 'TokenizeCaptions'
+    )
+    picks = [captions[i % len(captions)] for i in range(step)]
+    tokens = [tokenize(dict(captions=caption))['tokens'] for caption in picks]
+    data = dict(
+        inputs=pool[torch.arange(step) % len(pool)][:, -spatial.context - 1 :],
+        data_samples={key: torch.stack([t[key] for t in tokens]) for key in tokens[0]},
+    )
+
+    def train_spatial() -> None:
+        ready = spatial.data_preprocessor(data, training=True)
+        sum(v for k, v in spatial(**ready, mode='loss').items() if 'loss' in k).backward()
+
+    with FlopCounterMode(display=False) as counter:
+        train_spatial()
+    took = seconds(train_spatial)
+    share = counter.get_total_flops() / took / peak
+    rows.append(('spatial training', float('nan'), step / took, f'{share:.0%} of the matmul rate'))
+
+    step = cfg.stages.temporal.train_dataloader.batch_size
+    inputs = features[torch.arange(step, device=device) % len(features)]
+    took = seconds(lambda: model.temporal(inputs, mode='loss')['loss'].backward())
+    rows.append(('temporal training', float('nan'), step / took, ''))
+
+    errors, novelty = model.temporal.errors(features), model.novelty_features(features)
+    owners = torch.arange(len(novelty), device=device) % 2
+    model.scorer.fit(errors.detach(), novelty, owners)
+    with torch.no_grad():
+        took = seconds(lambda: model.score(features))
+    rows.append(('scores', len(features) / took / per_frame, len(features) / took, ''))
+
+    height, width = source.frame_shape
+    print(
+        f'{args.config}: {width} x {height} frames, {per_frame:.1f} objects a frame, {device}, '
+        f'{torch.get_num_threads()} threads, matrix products at {peak / 1e9:.0f} GFLOP/s (fp32)'
+    )
+    print(f'{"stage":22}{"frames/s":>10}{"objects/s":>11}')
+    for name, frame_rate, object_rate, note in rows:
+        print(f'{name:22}{frame_rate:10.1f}{object_rate:11.1f}  {note}')
+
+
+if __name__ == '__main__':
+    main()
