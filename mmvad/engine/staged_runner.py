@@ -22,18 +22,15 @@ from mmvad.structures import (
     ObjectTubes,
     StageFolder,
     atomic_path,
-    digest,
     load_fitting_weights,
     read_weights,
-    weights_digest,
     write_json,
 )
 
+from .folders import StageFolders
 from .stages import extract_features, extract_tubes, generate_captions, load_tubes, write_report
 
 STAGES = ('tubes', 'captions', 'spatial', 'features', 'temporal', 'test')
-# Settings of a stage that change how fast it goes, not what comes out.
-_SPEED_ONLY = ('num_workers', 'persistent_workers', 'prefetch_factor', 'cache_frames', 'pin_memory')
 
 
 @RUNNERS.register_module()
@@ -65,6 +62,7 @@ class StagedRunner:
         )
         smm = cfg.model.temporal.smm
         self.window, self.horizon = smm.window, smm.horizon
+        self.folders = StageFolders(cfg, self.work_dir, self.videos)
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> StagedRunner:
@@ -125,71 +123,7 @@ class StagedRunner:
 
     def tubes(self, split: str) -> dict[str, ObjectTubes]:
         """The stored tubes of a split."""
-        return load_tubes(self.videos(split), self._tubes_folder(split).path)
-
-    def _settings(self, part: Any) -> Any:
-        """A part of the config without what only changes speed."""
-        if isinstance(part, dict):
-            return {k: self._settings(v) for k, v in part.items() if k not in _SPEED_ONLY}
-        if isinstance(part, (list, tuple)):
-            return [self._settings(item) for item in part]
-        return part
-
-    def _tubes_folder(self, split: str) -> StageFolder:
-        path = self.work_dir / 'proposals' / split
-        if self.cfg.proposer is None:
-            files = [path / f'{video}.npz' for video in self.videos(split).lengths]
-            missing = [file for file in files if not file.is_file()]
-            if missing:
-                raise FileNotFoundError(
-                    f'{missing[0]}: no such proposals, and the config has no proposer '
-                    f'({len(missing)} of {len(files)} files are missing)'
-                )
-            return StageFolder(path, digest('given', *files))
-        stride = self.cfg.stages.tubes.train_stride if split == 'training' else 1
-        key = digest(
-            self.videos(split).lengths,
-            self._settings(self.cfg.proposer),
-            [self.window, self.horizon, stride],
-        )
-        return StageFolder(path, key)
-
-    def _captions_folder(self) -> StageFolder:
-        path = self.work_dir / 'captions'
-        key = digest(self._tubes_folder('training').key, self._settings(self.cfg.captioner))
-        return StageFolder(path, key)
-
-    def _spatial_folder(self) -> StageFolder:
-        # Captions may be edited by hand: what they say counts, not how they were made.
-        captions = sorted((self.work_dir / 'captions').glob('*.jsonl'))
-        key = digest(
-            self._tubes_folder('training').key,
-            *captions,
-            self._settings(self.cfg.model.spatial),
-            self._settings(self.cfg.stages.spatial),
-            self._settings(self.cfg.get('default_hooks', {}).get('checkpoint', {})),
-            self.seed,
-        )
-        return StageFolder(self.work_dir / 'spatial', key)
-
-    def _features_folder(self, split: str, model: LocalVAD) -> StageFolder:
-        key = digest(
-            self._tubes_folder(split).key,
-            weights_digest(model.spatial),
-            self._settings(self.cfg.model.spatial),
-            self._settings(self.cfg.stages.features),
-            [self.window, self.horizon],
-        )
-        return StageFolder(self.work_dir / 'features' / split, key)
-
-    def _temporal_folder(self, model: LocalVAD) -> StageFolder:
-        key = digest(
-            self._features_folder('training', model).key,
-            self._settings({k: v for k, v in self.cfg.model.items() if k != 'spatial'}),
-            self._settings(self.cfg.stages.temporal),
-            self.seed,
-        )
-        return StageFolder(self.work_dir / 'temporal', key)
+        return load_tubes(self.videos(split), self.folders.tubes(split).path)
 
     def _begin(self, stage: str, folder: StageFolder) -> bool:
         """Whether there is work to do; readies the folder if so."""
@@ -219,7 +153,7 @@ class StagedRunner:
     def run_tubes(self, splits: list[str] | None = None) -> None:
         """Boxes of every frame: ``proposals/<split>/<video>.npz``."""
         for split in splits or self.splits:
-            folder = self._tubes_folder(split)
+            folder = self.folders.tubes(split)
             name = f'tubes/{split}'
             if self.cfg.proposer is None:
                 if not folder.complete:
@@ -245,8 +179,8 @@ class StagedRunner:
 
     def run_captions(self) -> None:
         """Sentences of every training tube: ``captions/<video>.jsonl``."""
-        self._require('tubes', self._tubes_folder('training'))
-        folder = self._captions_folder()
+        self._require('tubes', self.folders.tubes('training'))
+        folder = self.folders.captions()
         if self.cfg.captioner is None:
             self.logger.info(f'Stage captions: given ({folder.path})')
         elif self._begin('captions', folder):
@@ -263,22 +197,22 @@ class StagedRunner:
     def run_spatial(self) -> None:
         """Train the branches: ``spatial/epoch_<n>.pth``."""
         if self.cfg.captioner is not None:
-            self._require('captions', self._captions_folder())
-        folder = self._spatial_folder()
+            self._require('captions', self.folders.captions())
+        folder = self.folders.spatial()
         if not self._begin('spatial', folder):
             return
         stage = self.cfg.stages.spatial
         loader = self._dataloader(
             stage.train_dataloader,
             videos=self.videos_cfg('training'),
-            proposals=str(self._tubes_folder('training').path),
+            proposals=str(self.folders.tubes('training').path),
         )
         context = MODELS.build(self.cfg.model.spatial).context
         for transform in loader['dataset']['pipeline']:
             if transform['type'] == 'LoadTubeFrames':
                 transform['depth'] = context + 1
             elif transform['type'] == 'LoadTubeCaptions':
-                transform['folder'] = str(self._captions_folder().path)
+                transform['folder'] = str(self.folders.captions().path)
         runner = self._runner(
             'spatial', stage, model=self.cfg.model.spatial, train_dataloader=loader
         )
@@ -289,7 +223,7 @@ class StagedRunner:
 
     def _spatially_trained(self) -> LocalVAD:
         """The model with the trained branches."""
-        folder = self._require('spatial', self._spatial_folder())
+        folder = self._require('spatial', self.folders.spatial())
         path = folder.path / folder.record['checkpoint']
         set_random_seed(self.seed)
         model = MODELS.build(self.cfg.model)
@@ -307,8 +241,8 @@ class StagedRunner:
         model = model or self._spatially_trained()
         stage = self.cfg.stages.features
         for split in splits or self.splits:
-            self._require('tubes', self._tubes_folder(split))
-            folder = self._features_folder(split, model)
+            self._require('tubes', self.folders.tubes(split))
+            folder = self.folders.features(split, model)
             if self._begin(f'features/{split}', folder):
                 extract_features(
                     self.videos(split),
@@ -325,8 +259,8 @@ class StagedRunner:
         """Train the temporal part and fit the scorer: ``temporal/*.pth``, ``localvad.pth``."""
         model = self._spatially_trained()
         for split in self.splits:
-            self._require('features', self._features_folder(split, model))
-        folder = self._temporal_folder(model)
+            self._require('features', self.folders.features(split, model))
+        folder = self.folders.temporal(model)
         target = self.work_dir / 'localvad.pth'
         if not self._begin('temporal', folder):
             return
@@ -367,8 +301,8 @@ class StagedRunner:
             self.logger.info('Stage test: the config names no test_dataset, skipped')
             return {}
         model = self._spatially_trained()
-        self._require('temporal', self._temporal_folder(model))
-        self._require('features', self._features_folder('testing', model))
+        self._require('temporal', self.folders.temporal(model))
+        self._require('features', self.folders.features('testing', model))
         return self._evaluate(self._localvad(self.work_dir / 'localvad.pth'))
 
     def _localvad(self, path: Path) -> LocalVAD:
@@ -413,8 +347,8 @@ class StagedRunner:
     def _features_cfg(self, split: str, model: LocalVAD) -> dict[str, Any]:
         return dict(
             videos=self.videos_cfg(split),
-            proposals=str(self._tubes_folder(split).path),
-            features=str(self._features_folder(split, model).path),
+            proposals=str(self.folders.tubes(split).path),
+            features=str(self.folders.features(split, model).path),
             window=self.window + self.horizon - 1,
         )
 

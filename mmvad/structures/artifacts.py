@@ -1,4 +1,4 @@
-"""What each stage leaves on disk: folders with a manifest, and files written whole or not at all."""
+"""What stages leave on disk: folders with a manifest, files written whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""What finds objects: the foreground of a static camera, and mmdet detectors."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
+
+from mmvad.proposals import ForegroundProposer, MMDetProposer
+
+RPN = 'mmdet::rpn/rpn_r50_fpn_1x_coco.py'
+
+
+def scene(count=30, size=(80, 120)):
+    """A textured still background, a bright square that crosses it, light that flickers."""
+    rng = np.random.default_rng(0)
+    ground = rng.integers(60, 90, (*size, 3))
+    frames, truth = [], []
+    for i in range(count):
+        frame = ground + 8 * (i % 2) + rng.integers(-2, 3, ground.shape)
+        x = 5 + 3 * i
+        frame[30:50, x : x + 14] = 200
+        frames.append(frame.clip(0, 255).astype(np.uint8))
+        truth.append((x, 30, x + 14, 50))
+    return frames, truth
+
+
+class TestForeground:
+    def test_follows_a_moving_object_under_flicker(self):
+        frames, truth = scene()
+        proposer = ForegroundProposer(threshold=25)
+        proposer.start(frames)
+        for frame, box in zip(frames, truth, strict=True):
+            boxes, objects = proposer.propose(frame)
+            assert boxes.shape == objects.shape == (1, 4) and boxes.dtype == np.float32
+            np.testing.assert_allclose(objects[0], box, atol=3)
+            width, height = boxes[0, 2:] - boxes[0, :2]
+            assert width == pytest.approx(height) and width >= 1.25 * 20
+
+    def test_an_empty_scene_has_no_objects(self):
+        frames, _ = scene()
+        still = [frames[0]] * 10
+        proposer = ForegroundProposer()
+        proposer.start(still)
+        assert proposer.propose(still[0])[0].shape == (0, 4)
+
+    def test_only_the_largest_are_kept(self):
+        frame = np.zeros((60, 60, 3), np.uint8)
+        proposer = ForegroundProposer(max_objects=2, blur=0, close_size=(1, 1))
+        proposer.start([frame] * 3)
+        busy = frame.copy()
+        for x, side in ((2, 8), (20, 12), (40, 10)):
+            busy[10 : 10 + side, x : x + side] = 255
+        # Median flicker correction needs most of the frame to be background.
+        _, objects = proposer.propose(busy)
+        np.testing.assert_allclose(objects[:, 0], [20, 40], atol=1)
+
+    def test_start_comes_first(self):
+        with pytest.raises(RuntimeError, match='call start'):
+            ForegroundProposer().propose(np.zeros((10, 10, 3), np.uint8))
+
+
+@pytest.fixture(scope='module')
+def rpn_weights(tmp_path_factory):
+    """Random weights of mmdet's RPN."""
+    from mmdet.registry import MODELS
+
+    torch.manual_seed(0)
+    cfg = get_config(RPN)
+    cfg.model.backbone.init_cfg = None
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    path = tmp_path_factory.mktemp('rpn') / 'rpn.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return path
+
+
+class TestMMDet:
+    def test_gives_boxes_of_the_detector(self, rpn_weights):
+        proposer = MMDetProposer(RPN, str(rpn_weights), score_thr=0.0, max_objects=7, device='cpu')
+        frame = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+        boxes, objects = proposer.propose(frame)
+        assert 1 <= len(boxes) <= 7
+        assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= [80, 60]).all()
+        assert proposer.propose(frame)[0].shape == boxes.shape
+        proposer.score_thr = 1.1
+        assert proposer.propose(frame)[1].shape == (0, 4)
+
+    def test_weights_of_another_detector_are_refused(self, rpn_weights, tmp_path):
+        state = torch.load(rpn_weights, weights_only=True)['state_dict']
+        state.pop('rpn_head.rpn_cls.weight')
+        path = tmp_path / 'other.pth'
+        torch.save(dict(state_dict=state), path)
+        with pytest.raises(ValueError, match='other.pth: made by another config.*rpn_cls'):
+            MMDetProposer(RPN, str(path), device='cpu')
+
+    def test_missing_files_are_named(self, rpn_weights, tmp_path):
+        with pytest.raises(FileNotFoundError, match='none.pth'):
+            MMDetProposer(RPN, str(tmp_path / 'none.pth'))
+        with pytest.raises(FileNotFoundError, match='proposer.config: none.py'):
+            MMDetProposer('none.py', str(rpn_weights))
