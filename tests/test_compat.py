@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -81,19 +82,25 @@ def test_opencv_packages_are_of_one_release():
 
 
 def test_mmdet_detector_from_the_hub_runs():
-    """A config by its hub name, a detector from it, and boxes on an image, with no weights."""
-    from mmdet.apis import inference_detector, init_detector
-    from mmengine.hub import get_config
+    """A config by its hub name, a detector from it, and boxes on an image, with no weights.
 
-    config = get_config('mmdet::rpn/rpn_r50_fpn_1x_coco.py')
-    config.model.backbone.update(depth=18, init_cfg=None)
-    config.model.neck.in_channels = [64, 128, 256, 512]
-    config.model.test_cfg.rpn.max_per_img = 20
-    for step in config.test_dataloader.dataset.pipeline:
-        if step.type == 'Resize':
-            step.scale = (128, 128)
-    detector = init_detector(config, None, palette='coco', device='cpu')
-    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    boxes = inference_detector(detector, image).pred_instances.bboxes.numpy()
+    In an interpreter of its own, because ``init_detector`` makes mmdet the default scope for good.
+    """
+    script = """
+import json, numpy as np
+from mmdet.apis import inference_detector, init_detector
+from mmengine.hub import get_config
+config = get_config('mmdet::rpn/rpn_r50_fpn_1x_coco.py')
+config.model.backbone.update(depth=18, init_cfg=None)
+config.model.neck.in_channels = [64, 128, 256, 512]
+config.model.test_cfg.rpn.max_per_img = 20
+for step in config.test_dataloader.dataset.pipeline:
+    if step.type == 'Resize':
+        step.scale = (128, 128)
+detector = init_detector(config, None, palette='coco', device='cpu')
+image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+print(json.dumps(inference_detector(detector, image).pred_instances.bboxes.tolist()))
+"""
+    boxes = np.array(json.loads(run_python(script).splitlines()[-1]))
     assert boxes.shape[1] == 4 and 0 < len(boxes) <= 20
     assert np.isfinite(boxes).all() and boxes.min() >= 0 and boxes.max() <= 128

@@ -137,7 +137,7 @@ def canonical(distribution: str) -> str:
 
 
 def third_party(folder: Path) -> set[str]:
-    """Top-level names of the libraries that a folder's modules import; scripts' siblings are none."""
+    """Top-level names of the libraries a folder's modules import, without scripts' siblings."""
     tops = set()
     for path in folder.rglob('*.py'):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
