@@ -14,7 +14,7 @@ from .attributes import measure_attributes
 from .base import SENTENCES, BaseCaptioner, FrameObjects
 from .templates import TEMPLATES, check_templates, fill
 
-#: Words in ascending order of a quantity, parted at the training split's evenly spaced quantiles.
+#: Words in ascending order of a quantity, parted at quantiles of the training split.
 WORDS: dict[str, tuple[str, ...]] = {
     'speed': (
         'hardly moving',
@@ -23,16 +23,21 @@ WORDS: dict[str, tuple[str, ...]] = {
         'walking',
         'walking briskly',
         'rushing',
+        'running',
+        'racing',
     ),
-    'spread': ('with still limbs', 'with moving limbs', 'with swinging limbs'),
-    'size': ('tiny', 'small', 'of normal size', 'big', 'huge'),
-    'shape': ('slim', 'upright', 'broad', 'wide'),
+    'spread': ('with still limbs', 'with moving limbs', 'with swinging limbs', 'with wild limbs'),
+    'size': ('tiny', 'small', 'of normal size', 'big', 'huge', 'gigantic'),
+    'shape': ('slim', 'upright', 'broad', 'wide', 'very wide'),
     'tone': ('dark', 'grey', 'light', 'bright'),
     'contrast': ('plain', 'mixed', 'patterned'),
     'ring_tone': ('dark', 'grey', 'light', 'bright'),
     'ring_texture': ('smooth', 'uneven', 'busy'),
     'depth': ('far away', 'at middle distance', 'close by'),
 }
+# The last words of some quantities begin at these quantiles. Were all words equally frequent, what is
+# faster or larger than anything usual would share a word, and so its features, with the common.
+TAILS = {'speed': (0.95, 0.985), 'spread': (0.97,), 'size': (0.97,), 'shape': (0.97,)}
 # Eighths of a turn in the image, from the right and counter-clockwise.
 DIRECTIONS = (
     'to the right',
@@ -92,8 +97,7 @@ class AttributeCaptioner(BaseCaptioner):
         table = np.concatenate(measured)
         self._state = dict(height=_usual_height(table), edges={})
         for name, values in self._quantities(table).items():
-            levels = np.arange(1, len(WORDS[name])) / len(WORDS[name])
-            self._state['edges'][name] = np.quantile(values, levels).tolist()
+            self._state['edges'][name] = np.quantile(values, levels(name)).tolist()
 
     def state(self) -> dict[str, Any]:
         """``height``: slope, intercept and least of the usual height; ``edges``: bins by name."""
@@ -155,6 +159,13 @@ class AttributeCaptioner(BaseCaptioner):
             {name: WORDS[name][column[row]] for name, column in columns.items()}
             for row in range(len(table))
         ]
+
+
+def levels(name: str) -> list[float]:
+    """The quantiles that part the words of a quantity: evenly spaced up to its tail, if any."""
+    tail = TAILS.get(name, (1.0,))
+    even = len(WORDS[name]) - len(tail) + (name not in TAILS)
+    return [*np.linspace(0, tail[0], even + 1)[1:-1].tolist(), *(t for t in tail if t < 1)]
 
 
 def _numbers(name: str, values: Any, length: int) -> list[float]:

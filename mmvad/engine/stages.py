@@ -8,6 +8,7 @@ Shape letters: n tubes, T steps of a tube, N_q queries, E_d output dimension; 2 
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmcv.cnn import fuse_conv_bn
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -170,7 +172,8 @@ def extract_features(
         batch_size: Tubes in one forward pass, at least.
         num_workers: Processes that read and crop.
     """
-    model.eval()
+    # The same features, half as fast again on a CPU.
+    model = fuse_conv_bn(copy.deepcopy(model).eval()).to(memory_format=torch.channels_last)
     shape = (model.temporal.steps, *model.spatial.feature_shape)
     bar = _progress('features', 'tubes', sum(map(len, tubes.values())))
     for video, video_tubes in tubes.items():

@@ -2,6 +2,8 @@
 _base_ = './localvad.py'
 crop_size = (48, 48)
 stages = dict(
+    # Neighbouring frames hold nearly the same objects.
+    tubes=dict(train_stride=2),
     spatial=dict(
         train_dataloader=dict(
             batch_size=64,
@@ -19,11 +21,11 @@ stages = dict(
                 ],
             ),
         ),
-        train_cfg=dict(max_epochs=15),
+        train_cfg=dict(max_epochs=14),
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-            dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=100, end=1500),
+            dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=100, end=1400),
         ],
     ),
     features=dict(
