@@ -1,9 +1,12 @@
 """Scorer, the whole model at the paper's sizes, and the configs."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from conftest import REPO, tiny_config
+from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DefaultScope
@@ -157,6 +160,9 @@ def test_extraction_gives_every_step_its_own_clip():
         clip = model.spatial.data_preprocessor.normalize(crops[:, step : step + context + 1])
         expected = model.spatial.extract_feat(clip)
         torch.testing.assert_close(features[:, step], expected, rtol=1e-4, atol=1e-5)
+    # As the feature stage runs it.
+    fast = fuse_conv_bn(copy.deepcopy(model)).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(fast.extract(crops), features, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,15 @@ def test_killed_in_every_stage_it_ends_as_undisturbed(finished, plaza, tmp_path)
 
 
 class TestBadInput:
+    def test_a_checkpoint_to_resume_needs_its_stage(self, plaza, tmp_path):
+        cfg = tiny_config(plaza, tmp_path, resume=True, load_from='some.pth')
+        with pytest.raises(ValueError, match='some.pth needs the stage it belongs to'):
+            train(cfg)
+
+    def test_several_processes_are_refused(self, plaza, tmp_path):
+        with pytest.raises(ValueError, match="launcher.*one process, got 'pytorch'"):
+            train(tiny_config(plaza, tmp_path, launcher='pytorch'))
+
     def test_a_single_stage_asks_for_the_ones_before(self, plaza, tmp_path):
         with pytest.raises(ValueError, match="stage 'tubes' is not complete.*--stage tubes"):
             train(tiny_config(plaza, tmp_path, stage='captions'))

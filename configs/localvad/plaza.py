@@ -7,3 +7,13 @@ _base_ = [
 ]
 proposer = dict(type='ForegroundProposer', threshold=25, min_overlap=0.3)
 captioner = dict(type='AttributeCaptioner')
+stages = dict(
+    spatial=dict(
+        train_cfg=dict(max_epochs=3),
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+            dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=300),
+        ],
+    ),
+    temporal=dict(train_cfg=dict(max_epochs=5)),
+)

@@ -35,8 +35,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     'ring_texture': ('smooth', 'uneven', 'busy'),
     'depth': ('far away', 'at middle distance', 'close by'),
 }
-# The last words of some quantities begin at these quantiles. Were all words equally frequent, what is
-# faster or larger than anything usual would share a word, and so its features, with the common.
+# The last words of some quantities begin at these quantiles. Were all words equally frequent, what
+# is faster or larger than usual would share a word, and so its features, with the common.
 TAILS = {'speed': (0.95, 0.985), 'spread': (0.97,), 'size': (0.97,), 'shape': (0.97,)}
 # Eighths of a turn in the image, from the right and counter-clockwise.
 DIRECTIONS = (

@@ -49,12 +49,18 @@ class StagedRunner:
     """
 
     def __init__(self, cfg: ConfigDict) -> None:
+        if cfg.get('launcher', 'none') != 'none':
+            raise ValueError(
+                f'launcher: staged configs run in one process, got {cfg.launcher!r}; '
+                'train the models of a single stage with an ordinary MMEngine config instead'
+            )
         self.cfg = cfg
         self.work_dir = Path(cfg.work_dir)
         self.work_dir.mkdir(parents=True, exist_ok=True)
         self.seed = int(cfg.randomness.seed)
         stamp = time.strftime('%Y%m%d_%H%M%S')
-        self.name = f'{Path(cfg.get("filename") or "localvad").stem}_{stamp}'
+        # MMEngine keeps loggers and the like by name, for the life of the process.
+        self.name = f'{Path(cfg.get("filename") or "localvad").stem}_{time.time_ns()}'
         # Bare type names in the config are mmvad's.
         DefaultScope.get_instance(self.name, scope_name='mmvad')
         self.logger = MMLogger.get_instance(
@@ -83,6 +89,11 @@ class StagedRunner:
         stage = self.cfg.get('stage')
         if stage is not None and stage not in STAGES:
             raise ValueError(f'stage: expected one of {STAGES}, got {stage!r}')
+        if self._resume_from and stage not in ('spatial', 'temporal'):
+            raise ValueError(
+                f'resume: {self._resume_from} needs the stage it belongs to '
+                f'(--stage spatial or --stage temporal), got {stage!r}'
+            )
         metrics = {}
         for name in [stage] if stage else STAGES:
             metrics = getattr(self, f'run_{name}')() or {}
@@ -100,6 +111,11 @@ class StagedRunner:
         return self._evaluate(model)
 
     # ---------------------------------------------------------------- what stages share
+
+    @property
+    def _resume_from(self) -> str | None:
+        """A checkpoint that the user names in place of the stage's own latest one."""
+        return self.cfg.get('load_from') if self.cfg.get('resume') else None
 
     @property
     def splits(self) -> list[str]:
@@ -396,6 +412,7 @@ class StagedRunner:
             log_processor=cfg.get('log_processor'),
             log_level=cfg.log_level,
             resume=train,
+            load_from=self._resume_from if train else None,
             experiment_name=f'{self.name}_{stage}',
             cfg=Config(dict(stage=stage, settings=dict(settings))),
             **kwargs,
