@@ -214,6 +214,16 @@ class TestBadInput:
         assert figures(work_dir)['videos_without_objects'] == 1
 
 
+def test_videos_without_labels_are_scored(finished, plaza, tmp_path):
+    options = {'load_from': str(finished / 'localvad.pth'), 'test_dataset.labels': None}
+    RUNNERS.build(tiny_config(plaza, tmp_path, **options)).test()
+    assert not any(key.startswith('auc') for key in figures(tmp_path))
+    for video in ('00', '01'):
+        scores = np.load(tmp_path / 'scores' / f'{video}.npy', allow_pickle=False)
+        np.testing.assert_array_equal(scores, np.load(finished / 'scores' / f'{video}.npy'))
+        assert (tmp_path / 'plots' / f'{video}.png').exists()
+
+
 def test_training_without_a_test_split_leaves_a_model(plaza, tmp_path):
     cfg = tiny_config(plaza, tmp_path)
     cfg.test_dataset = None

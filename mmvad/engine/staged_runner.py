@@ -341,7 +341,7 @@ class StagedRunner:
             test_evaluator=evaluator,
         )
         metrics = runner.test()
-        write_report(self.videos('testing'), self.work_dir, stage.annotate)
+        write_report(self.videos('testing'), self.work_dir, stage.annotate, stage.evaluator.score)
         seconds = {}
         for name in ('proposals', 'captions', 'spatial', 'features', 'temporal'):
             manifests = sorted((self.work_dir / name).rglob('manifest.json'))

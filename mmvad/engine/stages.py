@@ -216,7 +216,7 @@ def _batches(items: Iterator[torch.Tensor], batch_size: int) -> Iterator[torch.T
         yield torch.cat(held)
 
 
-def write_report(videos: VideoDataset, out_dir: Path, annotate: int) -> None:
+def write_report(videos: VideoDataset, out_dir: Path, annotate: int, channel: str) -> None:
     """Draw what the metric stored.
 
     Args:
@@ -224,6 +224,7 @@ def write_report(videos: VideoDataset, out_dir: Path, annotate: int) -> None:
         out_dir: Holds ``scores`` and ``objects``; gets ``plots/<video>.png``, ``overview.png``
             and ``annotated/<video>.mp4``.
         annotate: How many videos to annotate: those with the clearest change of score first.
+        channel: The objects' scores to draw.
     """
     scores, raw = {}, {}
     for video in videos.lengths:
@@ -242,7 +243,7 @@ def write_report(videos: VideoDataset, out_dir: Path, annotate: int) -> None:
     for number, video in enumerate(islice(ranked, annotate)):
         source = videos.source(video)
         with np.load(out_dir / 'objects' / f'{video}.npz', allow_pickle=False) as stored:
-            objects = {key: stored[key] for key in ('frames', 'boxes', 'both')}
+            objects = {key: stored[key] for key in ('frames', 'boxes', channel)}
         write_annotated_video(
             source,
             out_dir / 'annotated' / f'{video}.mp4',
@@ -250,7 +251,7 @@ def write_report(videos: VideoDataset, out_dir: Path, annotate: int) -> None:
             scores[video],
             objects['frames'],
             objects['boxes'],
-            objects['both'],
+            objects[channel],
             labels=videos.labels.get(video),
             limits=limits,
         )
@@ -259,7 +260,7 @@ def write_report(videos: VideoDataset, out_dir: Path, annotate: int) -> None:
             images = []
             for frame in picks:
                 rows = objects['frames'] == frame
-                boxes, values = objects['boxes'][rows], objects['both'][rows]
+                boxes, values = objects['boxes'][rows], objects[channel][rows]
                 images.append(draw_objects(source[frame], boxes, values, limits, scale=1))
             overview = VideoOverview(
                 f'Video {video}', images, picks, scores[video], videos.labels.get(video), raw[video]
