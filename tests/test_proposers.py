@@ -55,6 +55,38 @@ class TestForeground:
         _, objects = proposer.propose(busy)
         np.testing.assert_allclose(objects[:, 0], [20, 40], atol=1)
 
+    def test_who_stands_about_in_one_video_is_no_background_of_the_split(self):
+        ground = np.full((60, 80, 3), 80, np.uint8)
+        stands = ground.copy()
+        stands[20:40, 30:40] = 200
+        first, second = [stands] * 20, [ground] * 30
+        own = ForegroundProposer(background='video')
+        own.start(first)
+        assert len(own.propose(stands)[0]) == 0
+        shared = ForegroundProposer(background='split')
+        with pytest.raises(RuntimeError, match='needs fit'):
+            shared.start(first)
+        shared.fit([first, second, second])
+        shared.start(first)
+        np.testing.assert_allclose(shared.propose(stands)[1], [(30, 20, 40, 40)], atol=2)
+        with pytest.raises(ValueError, match='frames of size'):
+            shared.start([np.zeros((50, 80, 3), np.uint8)])
+        with pytest.raises(ValueError, match='several sizes'):
+            shared.fit([first, [np.zeros((50, 80, 3), np.uint8)]])
+        with pytest.raises(ValueError, match="background: expected 'video' or 'split'"):
+            ForegroundProposer(background='camera')
+
+    def test_shadows_are_left_out_and_clothes_are_not(self):
+        ground = np.full((60, 80, 3), (120, 140, 160), np.uint8)
+        frame = ground.copy()
+        frame[10:50, 20:30] = (160, 60, 40)  # another colour
+        frame[40:50, 30:60] = ground[40:50, 30:60] * 0.6  # the same colour, darker
+        plain, aware = ForegroundProposer(), ForegroundProposer(shadow=(0.4, 0.97))
+        for proposer, right in ((plain, 60), (aware, 30)):
+            proposer.start([ground] * 5)
+            (x1, y1, x2, y2) = proposer.propose(frame)[1][0]
+            assert (x1, x2) == pytest.approx((20, right), abs=3)
+
     def test_start_comes_first(self):
         with pytest.raises(RuntimeError, match='call start'):
             ForegroundProposer().propose(np.zeros((10, 10, 3), np.uint8))

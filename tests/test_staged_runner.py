@@ -97,7 +97,7 @@ class TestWholeRun:
         work_dir = tmp_path / 'copy'
         subprocess.run(['cp', '-r', finished, work_dir], check=True)
         spatial = (work_dir / 'spatial/epoch_2.pth').stat().st_mtime_ns
-        train(tiny_config(plaza, work_dir, **{'model.temporal.smm.drive': 'sum'}))
+        train(tiny_config(plaza, work_dir, **{'model.temporal.smm.drive': 'per_component'}))
         assert (work_dir / 'spatial/epoch_2.pth').stat().st_mtime_ns == spatial
         assert (work_dir / 'temporal.stale').is_dir()
 

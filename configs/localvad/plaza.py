@@ -5,15 +5,22 @@ _base_ = [
     '../_base_/models/localvad_small.py',
     '../_base_/schedules/localvad_cpu.py',
 ]
-proposer = dict(type='ForegroundProposer', threshold=25, min_overlap=0.3)
+# One camera, in whose views people stand about, and the sun shines.
+proposer = dict(
+    type='ForegroundProposer',
+    background='split',
+    threshold=25,
+    shadow=(0.4, 0.97),
+    min_overlap=0.3,
+)
 captioner = dict(type='AttributeCaptioner')
 stages = dict(
     spatial=dict(
-        train_cfg=dict(max_epochs=3),
+        train_dataloader=dict(batch_size=32, sampler=dict(num_samples=32 * 100)),
+        train_cfg=dict(max_epochs=4),
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-            dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=300),
+            dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=400),
         ],
     ),
-    temporal=dict(train_cfg=dict(max_epochs=5)),
 )

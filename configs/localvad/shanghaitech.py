@@ -12,4 +12,9 @@ proposer = dict(
     score_thr=0.7,
     nms_iou=0.3,
 )
-captioner = dict(type='CLIPCaptioner', model='ViT-B-16', pretrained='checkpoints/clip_vit_b_16.pt')
+# OpenAI's weights were trained with the quick GELU; open_clip's own, such as laion2b, without.
+captioner = dict(
+    type='CLIPCaptioner',
+    model='ViT-B-16-quickgelu',
+    pretrained='checkpoints/clip_vit_b_16.pt',
+)

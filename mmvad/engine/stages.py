@@ -64,6 +64,7 @@ def extract_tubes(
     """
     bar = _progress('boxes', 'frames', sum(videos.lengths.values()))
     empty = []
+    proposer.fit([videos.source(video) for video in videos.lengths])
     for video, length in videos.lengths.items():
         path = folder.path / f'{video}.npz'
         if path.exists():

@@ -33,6 +33,9 @@ class BaseProposer(ABC):
         self.scale = scale
         self.max_objects = max_objects
 
+    def fit(self, videos: Sequence[Sequence[np.ndarray]]) -> None:  # noqa: B027
+        """Look at all videos of a split before the first; frames can be looked up by number."""
+
     def start(self, frames: Sequence[np.ndarray]) -> None:  # noqa: B027 (most have nothing to do)
         """Get ready for a new video, whose frames can be looked up by number."""
 

@@ -16,12 +16,17 @@ from .base import BaseProposer
 class ForegroundProposer(BaseProposer):
     """Boxes around what differs from the background of a static camera.
 
-    The background is the temporal median of the video: unlike a mixture model that adapts while it
-    runs, it does not learn a slow walker or a crowded place as background.
+    The background is a temporal median: unlike a mixture model that adapts while it runs, it does
+    not learn a slow walker or a crowded place as background.
 
     Args:
-        background_frames: Frames, spread evenly over the video, whose median is the background.
+        background: ``'video'``: each video has its own background, for cameras that differ from
+            video to video. ``'split'``: all videos of a split are from one camera and share one,
+            which somebody who stands about in one video does not get into.
+        background_frames: Frames, spread evenly over the video or split, whose median it is.
         threshold: Difference in grey levels (largest channel) from which a pixel is foreground.
+        shadow: Pixels darker than the background by a factor in this range, nearly the same in
+            all channels, are shadow, not object. None (for grey images too): no such test.
         blur: Standard deviation in pixels of the Gaussian that calms sensor noise first; 0: none.
         open_size: Side in pixels of the morphological opening that removes specks; 0: none.
         close_size: (width, height) in pixels of the closing that joins the parts of one object.
@@ -31,8 +36,10 @@ class ForegroundProposer(BaseProposer):
 
     def __init__(
         self,
+        background: str = 'video',
         background_frames: int = 60,
         threshold: float = 15.0,
+        shadow: tuple[float, float] | None = None,
         blur: float = 0.8,
         open_size: int = 0,
         close_size: tuple[int, int] = (3, 7),
@@ -41,8 +48,12 @@ class ForegroundProposer(BaseProposer):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        if background not in ('video', 'split'):
+            raise ValueError(f"background: expected 'video' or 'split', got {background!r}")
+        self.background = background
         self.background_frames = background_frames
         self.threshold = threshold
+        self.shadow = shadow
         self.blur = blur
         self.open_kernel = (
             cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (open_size, open_size))
@@ -54,11 +65,36 @@ class ForegroundProposer(BaseProposer):
         self.min_side = min_side
         self._background: np.ndarray | None = None
 
+    def fit(self, videos: Sequence[Sequence[np.ndarray]]) -> None:
+        if self.background == 'split':
+            share = max(1, self.background_frames // len(videos))
+            self._background = self._median(videos, share)
+
     def start(self, frames: Sequence[np.ndarray]) -> None:
-        count = min(self.background_frames, len(frames))
-        picks = np.linspace(0, len(frames) - 1, count).round().astype(int)
-        stack = np.stack([self._calm(frames[pick]) for pick in picks])
-        self._background = np.median(stack, axis=0).astype(np.float32)
+        if self.background == 'video':
+            self._background = self._median([frames], self.background_frames)
+        elif self._background is None:
+            raise RuntimeError("ForegroundProposer: background='split' needs fit() first")
+        elif self._background.shape != frames[0].shape:
+            raise ValueError(
+                f'frames of size (H, W) {frames[0].shape[:2]} in a split whose background has '
+                f"{self._background.shape[:2]}; use background='video'"
+            )
+
+    def _median(self, videos: Sequence[Sequence[np.ndarray]], share: int) -> np.ndarray:
+        """(H, W, 3) float32 median of ``share`` frames of each video."""
+        stack = [
+            self._calm(frames[pick])
+            for frames in videos
+            for pick in np.linspace(0, len(frames) - 1, min(share, len(frames))).round().astype(int)
+        ]
+        sizes = {frame.shape for frame in stack}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"background='split': the split has frames of several sizes {sorted(sizes)}; "
+                "use background='video'"
+            )
+        return np.median(np.stack(stack), axis=0).astype(np.float32)
 
     def _calm(self, frame: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(frame, (0, 0), self.blur) if self.blur else frame
@@ -70,7 +106,13 @@ class ForegroundProposer(BaseProposer):
         difference = self._calm(frame).astype(np.float32) - self._background
         # A lamp's flicker shifts the whole frame: its median difference is no object's.
         difference -= np.median(difference[::4, ::4], axis=(0, 1))
-        mask = (np.abs(difference).max(axis=2) > self.threshold).astype(np.uint8) * 255
+        moved = np.abs(difference).max(axis=2) > self.threshold
+        if self.shadow is not None:
+            ratio = 1 + difference / np.maximum(self._background, 1)
+            low, high = self.shadow
+            even = ratio.max(axis=2) - ratio.min(axis=2) < 0.1
+            moved &= ~((ratio.mean(axis=2) > low) & (ratio.mean(axis=2) < high) & even)
+        mask = moved.astype(np.uint8) * 255
         if self.open_kernel is not None:
             mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, self.open_kernel)
         return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self.close_kernel)
