@@ -290,11 +290,7 @@ class StagedRunner:
                 val_evaluator=self.cfg.stages.test.evaluator,
             )
         runner = self._runner('temporal', stage, **runner_args)
-        dataset = (
-            runner.train_loop.dataloader.dataset
-            if not isinstance(runner.train_loop, dict)
-            else runner.build_dataloader(loader).dataset
-        )
+        dataset = runner.train_loop.dataloader.dataset
         inputs, _ = dataset.subset(stage.statistics_tubes)
         # One statistic a feature, over tubes and steps.
         flat = inputs.flatten(0, 1).float()
