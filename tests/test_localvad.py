@@ -21,12 +21,14 @@ class TestScorer:
     def data(self, n=300, dims=12):
         generator = torch.Generator().manual_seed(0)
         features = torch.randn(n, dims, generator=generator) * torch.linspace(1, 3, dims)
-        return features, torch.rand(n, generator=generator) + 0.1, torch.arange(n) % 5
+        errors = torch.rand(n, generator=generator) + 0.1
+        actions = torch.rand(n, 6, generator=generator)
+        return features, errors, actions, torch.arange(n) % 5
 
     def test_distances_are_those_of_scikit_learn(self):
-        features, errors, videos = self.data()
+        features, errors, actions, videos = self.data()
         scorer = ObjectScorer(dims=12, num_reference=1000, neighbours=3, whiten_floor=0.0)
-        scorer.fit(errors, features, videos)
+        scorer.fit(errors, features, actions, videos)
         new = features[:20] * 1.3 + 0.2
         covariance = np.cov(features.numpy().T)
         whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
@@ -35,12 +37,14 @@ class TestScorer:
         np.testing.assert_allclose(scorer._distances(new), distance, rtol=2e-3)
 
     def test_training_scores_have_mean_0_and_deviation_1_and_leave_the_own_video_out(self):
-        features, errors, videos = self.data()
+        features, errors, actions, videos = self.data()
         # Every object twice, so that its twin is nearer than any other.
-        features, errors, videos = (torch.cat([x, x]) for x in (features, errors, videos))
+        features, errors, actions, videos = (
+            torch.cat([x, x]) for x in (features, errors, actions, videos)
+        )
         scorer = ObjectScorer(dims=12, num_reference=1000)
-        scorer.fit(errors, features, videos)
-        scores = scorer(errors, features)
+        scorer.fit(errors, features, actions, videos)
+        scores = scorer(errors, features, actions)
         assert scores['smm'].mean() == pytest.approx(0, abs=1e-4)
         assert scores['smm'].std() == pytest.approx(1, abs=1e-3)
         # Among all references, twins included, the same objects look much less novel.
@@ -48,25 +52,37 @@ class TestScorer:
         assert scorer.floors['smm'] == pytest.approx(float(scores['smm'].min()), abs=1e-5)
 
     def test_what_is_unlike_training_scores_higher(self):
-        features, errors, videos = self.data()
+        features, errors, actions, videos = self.data()
         scorer = ObjectScorer(dims=12)
-        scorer.fit(errors, features, videos)
-        far = scorer(errors[:1] * 10, features[:1] + 30)
-        near = scorer(errors[:1], features[:1])
+        scorer.fit(errors, features, actions, videos)
+        far = scorer(errors[:1] * 10, features[:1] + 30, actions[:1] + 5)
+        near = scorer(errors[:1], features[:1], actions[:1])
         assert all(far[name] > near[name] + 1 for name in ('smm', 'spatial', 'both'))
 
     def test_loads_into_a_fresh_one_and_refuses_to_score_unfitted(self):
-        features, errors, videos = self.data()
+        features, errors, actions, videos = self.data()
         scorer, other = ObjectScorer(dims=8), ObjectScorer(dims=8)
         with pytest.raises(RuntimeError, match='not fitted'):
-            other(errors, features)
-        scorer.fit(errors, features, videos)
+            other(errors, features, actions)
+        scorer.fit(errors, features, actions, videos)
         other.load_state_dict(scorer.state_dict())
-        assert torch.equal(other(errors, features)['both'], scorer(errors, features)['both'])
+        assert torch.equal(
+            other(errors, features, actions)['both'], scorer(errors, features, actions)['both']
+        )
+
+    def test_the_centre_is_that_of_the_action_patterns(self):
+        features, errors, actions, videos = self.data()
+        scorer = ObjectScorer(dims=12, weights=(0, 0, 1))
+        scorer.fit(errors, features, actions, videos)
+        logs = np.log(np.linalg.norm(actions.numpy() - actions.numpy().mean(axis=0), axis=1))
+        expected = (logs - logs.mean()) / logs.std(ddof=1)
+        scores = scorer(errors, features, actions)
+        np.testing.assert_allclose(scores['spatial'], expected, atol=1e-4)
+        np.testing.assert_allclose(scores['both'], expected, atol=1e-4)
 
     def test_weights_are_checked(self):
         with pytest.raises(ValueError, match='scorer.weights'):
-            ObjectScorer(weights=(0, 0))
+            ObjectScorer(weights=(1, 0, 0))
 
 
 def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):

@@ -320,7 +320,7 @@ class StagedRunner:
     def _localvad(self, path: Path) -> LocalVAD:
         model = MODELS.build(self.cfg.model)
         # The scorer's reference set has the size that training gave it.
-        sized = [f'scorer.{name}' for name in ('center', 'projection', 'reference')]
+        sized = [f'scorer.{name}' for name in model.scorer.RESIZABLE]
         load_fitting_weights(model, read_weights(path), path, resizable=sized)
         return model.to(self._device)
 

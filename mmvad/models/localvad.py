@@ -81,6 +81,11 @@ class LocalVAD(BaseModel):
         picked = features[:, -1] if self.novelty_step == 'last' else features.mean(dim=1)
         return picked.flatten(1)
 
+    @staticmethod
+    def action_patterns(inputs: Tensor) -> Tensor:
+        """(n, T, 2, N_q, E_d) frozen features to the action branch's mean over the tube, (n, N)."""
+        return inputs[:, :, 0].float().mean(dim=1).flatten(1)
+
     @torch.no_grad()
     def calibrate(self, inputs: Tensor, videos: Tensor, batch_size: int = 512) -> dict[str, float]:
         """Fit the scorer on training tubes.
@@ -96,21 +101,26 @@ class LocalVAD(BaseModel):
         was_training = self.training
         self.eval()
         device = self.temporal.mean.device
-        errors, features, figures = [], [], []
+        errors, features, actions, figures = [], [], [], []
         for batch in inputs.split(batch_size):
             batch = batch.to(device)
             errors.append(self.temporal.errors(batch))
             features.append(self.novelty_features(batch))
+            actions.append(self.action_patterns(batch))
             diagnostics = self.temporal.diagnostics(batch)
             figures.append({key: float(value) * len(batch) for key, value in diagnostics.items()})
-        self.scorer.fit(torch.cat(errors), torch.cat(features), videos)
+        self.scorer.fit(torch.cat(errors), torch.cat(features), torch.cat(actions), videos)
         self.train(was_training)
         return {key: sum(f[key] for f in figures) / len(inputs) for key in figures[0]}
 
     def score(self, inputs: Tensor) -> dict[str, Tensor]:
         """Object scores ``smm``, ``spatial`` and ``both``, each (n,), of frozen features
         (n, T, 2, N_q, E_d)."""
-        return self.scorer(self.temporal.errors(inputs), self.novelty_features(inputs))
+        return self.scorer(
+            self.temporal.errors(inputs),
+            self.novelty_features(inputs),
+            self.action_patterns(inputs),
+        )
 
     def forward(
         self,

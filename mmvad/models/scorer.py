@@ -1,6 +1,7 @@
 """From prediction errors and features to object scores on the training set's scale.
 
-Shape letters: n objects, M reference objects, F flattened feature, D whitened dimensions.
+Shape letters: n objects, M reference objects, F flattened feature of both branches, N of the action
+branch, D whitened dimensions.
 """
 
 from __future__ import annotations
@@ -21,35 +22,41 @@ CHANNELS = ('smm', 'spatial', 'both')
 class ObjectScorer(BaseModule):
     """Object scores, fitted on training objects only.
 
-    ``smm`` is the log of the prediction error; ``spatial`` the log of the mean distance to the
-    ``neighbours`` nearest training objects in the whitened principal components of the features;
-    both are then brought to mean 0 and standard deviation 1 over the training objects, and
-    ``both`` is their weighted sum. So that spatial distances are those of objects not seen, a
-    training object's neighbours come from the other videos.
+    Three quantities are measured on an object: its prediction error; the mean distance to the
+    ``neighbours`` nearest training objects in the whitened principal components of its features
+    (*nearest*: is it like anything seen?); and the distance of its action pattern, averaged over
+    the tube, to the mean pattern (*centre*: does it act in an uncommon way throughout?). The log of
+    each is brought to mean 0 and standard deviation 1 over the training objects; so that distances
+    are those of objects not seen, a training object's neighbours come from the other videos.
+    ``smm`` is the first, ``spatial`` the weighted sum of the other two, ``both`` that of all three.
 
     Args:
         dims: D, principal components kept.
         num_reference: M, training objects kept to compare with.
         neighbours: Nearest reference objects averaged.
-        weights: Of ``smm`` and ``spatial`` in ``both``.
+        weights: Of the prediction error, *nearest* and *centre*.
         whiten_floor: Component variances are not taken smaller than this share of the largest, so
             that whitening does not blow noise up.
         seed: Of the choice of reference objects and of the principal components' solver.
     """
+
+    #: Buffers that take the training set's size.
+    RESIZABLE = ('center', 'projection', 'reference', 'typical')
 
     def __init__(
         self,
         dims: int = 64,
         num_reference: int = 4000,
         neighbours: int = 3,
-        weights: tuple[float, float] = (1.0, 1.0),
+        weights: tuple[float, float, float] = (1.0, 1.0, 0.0),
         whiten_floor: float = 1e-3,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if len(weights) != 2 or min(weights) < 0 or sum(weights) == 0:
+        if len(weights) != 3 or min(weights) < 0 or sum(weights[1:]) == 0:
             raise ValueError(
-                f'scorer.weights: expected two weights >= 0, not both 0, got {weights}'
+                'scorer.weights: expected three weights >= 0, the last two not both 0, '
+                f'got {weights}'
             )
         self.dims = dims
         self.num_reference = num_reference
@@ -61,7 +68,8 @@ class ObjectScorer(BaseModule):
         self.register_buffer('center', torch.zeros(0))
         self.register_buffer('projection', torch.zeros(0, 0))
         self.register_buffer('reference', torch.zeros(0, 0))
-        self.register_buffer('scale', torch.zeros(2, 2))
+        self.register_buffer('typical', torch.zeros(0))
+        self.register_buffer('scale', torch.zeros(2, 3))
         self.register_buffer('floor', torch.zeros(len(CHANNELS)))
 
     @property
@@ -70,19 +78,20 @@ class ObjectScorer(BaseModule):
         return len(self.reference) > 0
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        for name in ('center', 'projection', 'reference'):
+        for name in self.RESIZABLE:
             stored = state_dict.get(prefix + name)
             if stored is not None:
                 setattr(self, name, getattr(self, name).new_zeros(stored.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @torch.no_grad()
-    def fit(self, errors: Tensor, features: Tensor, videos: Tensor) -> None:
+    def fit(self, errors: Tensor, features: Tensor, actions: Tensor, videos: Tensor) -> None:
         """Take the scale of training objects.
 
         Args:
             errors: (n,) prediction errors.
             features: (n, F) standardised features.
+            actions: (n, N) action patterns, averaged over the tube.
             videos: (n,) number of the video each object is from.
         """
         device = errors.device
@@ -97,42 +106,45 @@ class ObjectScorer(BaseModule):
         picks = torch.randperm(len(features), generator=generator)[: self.num_reference].sort()[0]
         self.reference = self._project(features[picks])
 
-        distances = self._distances(features, videos, videos[picks])
-        raw = torch.stack([self._log(errors), self._log(distances)])
+        self.typical = actions.mean(dim=0)
+        nearest = self._distances(features, videos, videos[picks])
+        raw = self._raw(errors, nearest, actions)
         self.scale = torch.stack([raw.mean(dim=1), raw.std(dim=1).clamp(min=1e-6)])
         self.floor = torch.stack(list(self._channels(raw).values())).min(dim=1).values
 
-    def forward(self, errors: Tensor, features: Tensor) -> dict[str, Tensor]:
+    def forward(self, errors: Tensor, features: Tensor, actions: Tensor) -> dict[str, Tensor]:
         """Scores of new objects.
 
         Args:
             errors: (n,) prediction errors.
             features: (n, F) standardised features.
+            actions: (n, N) action patterns, averaged over the tube.
 
         Returns:
             ``smm``, ``spatial`` and ``both``, each (n,).
         """
         if not self.fitted:
             raise RuntimeError('ObjectScorer: not fitted; train the temporal stage first')
-        return self._channels(
-            torch.stack([self._log(errors), self._log(self._distances(features))])
-        )
+        return self._channels(self._raw(errors, self._distances(features), actions))
 
     @property
     def floors(self) -> dict[str, float]:
         """The lowest score of each channel seen in training."""
         return dict(zip(CHANNELS, self.floor.tolist(), strict=True))
 
-    @staticmethod
-    def _log(values: Tensor) -> Tensor:
-        return values.clamp(min=1e-12).log()
+    def _raw(self, errors: Tensor, nearest: Tensor, actions: Tensor) -> Tensor:
+        """(3, n) logs of the three quantities."""
+        centre = (actions - self.typical).norm(dim=1)
+        return torch.stack([errors, nearest, centre]).clamp(min=1e-12).log()
 
     def _project(self, features: Tensor) -> Tensor:
         return (features.float() - self.center) @ self.projection
 
     def _channels(self, raw: Tensor) -> dict[str, Tensor]:
-        smm, spatial = (raw - self.scale[0][:, None]) / self.scale[1][:, None]
-        both = (self.weights[0] * smm + self.weights[1] * spatial) / math.hypot(*self.weights)
+        smm, nearest, centre = (raw - self.scale[0][:, None]) / self.scale[1][:, None]
+        first, second, third = self.weights
+        spatial = (second * nearest + third * centre) / math.hypot(second, third)
+        both = (first * smm + second * nearest + third * centre) / math.hypot(*self.weights)
         return dict(smm=smm, spatial=spatial, both=both)
 
     def _distances(

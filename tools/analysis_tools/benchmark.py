@@ -142,7 +142,7 @@ def main() -> None:
 
     errors, novelty = model.temporal.errors(features), model.novelty_features(features)
     owners = torch.arange(len(novelty), device=device) % 2
-    model.scorer.fit(errors.detach(), novelty, owners)
+    model.scorer.fit(errors.detach(), novelty, model.action_patterns(features), owners)
     with torch.no_grad():
         took = seconds(lambda: model.score(features))
     rows.append(('scores', len(features) / took / per_frame, len(features) / took, ''))
