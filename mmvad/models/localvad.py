@@ -52,6 +52,10 @@ class LocalVAD(BaseModel):
         """Frames a tube spans: T + K."""
         return self.temporal.steps + self.spatial.context
 
+    def init_weights(self) -> None:
+        """Nothing: MMEngine's runner calls this before training, and would undo the spatial part's
+        training; the temporal part's weights are drawn when it is built."""
+
     def train(self, mode: bool = True) -> LocalVAD:
         """The spatial part stays in evaluation mode."""
         super().train(mode)
