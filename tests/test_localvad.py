@@ -1,17 +1,15 @@
 """Scorer, the whole model at the paper's sizes, and the configs."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 from conftest import REPO, tiny_config
-from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DefaultScope
 from sklearn.neighbors import NearestNeighbors
 
+from mmvad.engine.stages import inference_copy
 from mmvad.models import ObjectScorer
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, RUNNERS
 from mmvad.structures import ObjectTubes
@@ -177,8 +175,7 @@ def test_extraction_gives_every_step_its_own_clip():
         expected = model.spatial.extract_feat(clip)
         torch.testing.assert_close(features[:, step], expected, rtol=1e-4, atol=1e-5)
     # As the feature stage runs it.
-    fast = fuse_conv_bn(copy.deepcopy(model)).to(memory_format=torch.channels_last)
-    torch.testing.assert_close(fast.extract(crops), features, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(inference_copy(model).extract(crops), features, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

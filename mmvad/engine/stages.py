@@ -153,6 +153,11 @@ def generate_captions(
     bar.close()
 
 
+def inference_copy(model: LocalVAD) -> LocalVAD:
+    """A copy that gives the same features, half as fast again on a CPU."""
+    return fuse_conv_bn(copy.deepcopy(model).eval()).to(memory_format=torch.channels_last)
+
+
 def extract_features(
     videos: VideoDataset,
     model: LocalVAD,
@@ -173,8 +178,7 @@ def extract_features(
         batch_size: Tubes in one forward pass, at least.
         num_workers: Processes that read and crop.
     """
-    # The same features, half as fast again on a CPU.
-    model = fuse_conv_bn(copy.deepcopy(model).eval()).to(memory_format=torch.channels_last)
+    model = inference_copy(model)
     shape = (model.temporal.steps, *model.spatial.feature_shape)
     bar = _progress('features', 'tubes', sum(map(len, tubes.values())))
     for video, video_tubes in tubes.items():
