@@ -279,7 +279,7 @@ def test_parts_that_move_apart_are_spread():
 
 
 def test_faster_objects_get_faster_words(captioner):
-    items = [(100, 60, 15, 25, speed, 0, 200) for speed in (0, 1, 1.5, 2, 2.5, 3.5)]
+    items = [(100, 60, 15, 25, speed, 0, 200) for speed in (0, 1, 1.5, 2, 2.5, 4.5)]
     ranks = [rank('speed', captioner.caption(make_sample([i]))[0]['action']) for i in items]
     assert ranks == sorted(ranks)
     assert ranks[0] == 0 and ranks[-1] == len(WORDS['speed']) - 1

@@ -5,8 +5,19 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mmvad.datasets import EpochSubsetSampler, FrameSource, VideoDataset, sweep
+from mmvad.captions import FrameObjects
+from mmvad.captions.attributes import QUANTITIES, measure_attributes
+from mmvad.datasets import (
+    EpochSubsetSampler,
+    FeatureDataset,
+    FrameSource,
+    TubeSweep,
+    VideoDataset,
+    sweep,
+)
 from mmvad.datasets.labels import read_labels
+from mmvad.registry import TRANSFORMS
+from mmvad.structures import ObjectTubes
 
 
 def write_frames(folder, count, size=(24, 32), names='{:03d}.png'):
@@ -178,3 +189,83 @@ def test_epoch_subsets_depend_on_the_epoch_alone():
     assert list(fresh) != second
     fresh.set_epoch(2)
     assert list(fresh) == second
+
+
+class TestAttributes:
+    def tubes(self, counts=(2, 0, 3), num_frames=9):
+        frames = np.repeat([6, 7, 8], counts).astype(np.int32)
+        boxes = np.array([[4, 4, 20, 20]], np.float32).repeat(len(frames), 0)
+        boxes += np.arange(len(frames), dtype=np.float32)[:, None] * 0.5
+        return ObjectTubes(boxes, boxes + [2, 1, -2, -1], frames, num_frames, (24, 32))
+
+    def test_the_sweep_measures_what_the_function_measures(self):
+        rng = np.random.default_rng(0)
+        source = [rng.integers(0, 255, (24, 32, 3), dtype=np.uint8) for _ in range(9)]
+        tubes = self.tubes()
+        pipeline = [
+            dict(type='mmvad.CropTubes', size=(8, 8)),
+            dict(type='mmvad.MeasureAttributes', quantities=tuple(QUANTITIES)),
+            dict(type='mmvad.PackTubeInputs'),
+        ]
+        items = list(TubeSweep(source, tubes, 6, pipeline, '01'))
+        assert [tuple(item['attributes'].shape) for item in items] == [(2, 7), (3, 7)]
+        rows = tubes.at(8)
+        table = measure_attributes(
+            FrameObjects(source[3:], tubes.boxes[rows], tubes.objects[rows], '01', 8)
+        )
+        expected = np.stack(
+            [
+                table['speed'],
+                table['peak_speed'],
+                *table['velocity'].T,
+                np.log(table['width']),
+                np.log(table['height']),
+                table['view'][:, 1],
+            ],
+            axis=1,
+        )
+        np.testing.assert_allclose(items[1]['attributes'], expected, rtol=1e-6)
+
+    def test_unknown_quantities_are_named(self):
+        transform = TRANSFORMS.build(dict(type='MeasureAttributes', quantities=['colour']))
+        box = np.array([[1, 1, 9, 9]], np.float32)
+        imgs = [np.zeros((24, 32, 3), np.uint8)] * 3
+        results = dict(imgs=imgs, boxes=box, objects=box, video='01', frame=5)
+        with pytest.raises(ValueError, match="quantities: expected some of .*'colour'"):
+            transform(results)
+
+    def write(self, root, video, attributes):
+        tubes = self.tubes()
+        write_frames(root / 'frames' / video, 9)
+        tubes.save(root / 'proposals' / f'{video}.npz')
+        (root / 'features').mkdir(exist_ok=True)
+        shape = (len(tubes), 6, 2, 1, 4)
+        np.save(root / 'features' / f'{video}.npy', np.zeros(shape, np.float16))
+        if attributes is not None:
+            np.save(root / 'features' / f'{video}.attributes.npy', attributes)
+
+    def load(self, root, **kwargs):
+        videos = dict(
+            type='mmvad.VideoDataset', data_root=str(root), data_prefix=dict(img='frames')
+        )
+        folders = dict(proposals=str(root / 'proposals'), features=str(root / 'features'))
+        return FeatureDataset(videos, **folders, window=5, **kwargs)
+
+    def test_stored_attributes_go_to_the_samples_and_to_the_scorer(self, tmp_path):
+        values = np.arange(10, dtype=np.float32).reshape(5, 2)
+        self.write(tmp_path, '01', values)
+        self.write(tmp_path, '02', values + 10)
+        dataset = self.load(tmp_path, test_mode=True)
+        np.testing.assert_array_equal(dataset[1]['data_samples'].attributes, values[2:])
+        inputs, videos, attributes = dataset.subset(10)
+        assert len(inputs) == 10 and videos.tolist() == [0] * 5 + [1] * 5
+        np.testing.assert_array_equal(attributes, np.concatenate([values, values + 10]))
+
+    def test_attributes_that_do_not_fit_are_named(self, tmp_path):
+        self.write(tmp_path, '01', np.zeros((4, 2), np.float32))
+        with pytest.raises(ValueError, match='01.attributes.npy: expected attributes of 5 tubes'):
+            self.load(tmp_path)
+        self.write(tmp_path, '01', np.zeros((5, 2), np.float32))
+        self.write(tmp_path, '02', None)
+        with pytest.raises(FileNotFoundError, match='02.attributes.npy: missing'):
+            self.load(tmp_path)

@@ -14,6 +14,8 @@ from mmvad.models import ObjectScorer
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, RUNNERS
 from mmvad.structures import ObjectTubes
 
+WEIGHTS = dict(smm=1.0, nearest=1.0)
+
 
 class TestScorer:
     def data(self, n=300, dims=12):
@@ -25,14 +27,14 @@ class TestScorer:
 
     def test_distances_are_those_of_scikit_learn(self):
         features, errors, actions, videos = self.data()
-        scorer = ObjectScorer(dims=12, num_reference=1000, neighbours=3, whiten_floor=0.0)
+        scorer = ObjectScorer(WEIGHTS, dims=12, num_reference=1000, whiten_floor=0.0)
         scorer.fit(errors, features, actions, videos)
         new = features[:20] * 1.3 + 0.2
         covariance = np.cov(features.numpy().T)
         whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
         neighbours = NearestNeighbors(n_neighbors=3).fit(features.numpy() @ whiten)
         distance = neighbours.kneighbors(new.numpy() @ whiten)[0].mean(axis=1)
-        np.testing.assert_allclose(scorer._distances(new), distance, rtol=2e-3)
+        np.testing.assert_allclose(scorer.nearest(new), distance, rtol=2e-3)
 
     def test_training_scores_have_mean_0_and_deviation_1_and_leave_the_own_video_out(self):
         features, errors, actions, videos = self.data()
@@ -40,7 +42,7 @@ class TestScorer:
         features, errors, actions, videos = (
             torch.cat([x, x]) for x in (features, errors, actions, videos)
         )
-        scorer = ObjectScorer(dims=12, num_reference=1000)
+        scorer = ObjectScorer(WEIGHTS, dims=12, num_reference=1000)
         scorer.fit(errors, features, actions, videos)
         scores = scorer(errors, features, actions)
         assert scores['smm'].mean() == pytest.approx(0, abs=1e-4)
@@ -51,7 +53,7 @@ class TestScorer:
 
     def test_what_is_unlike_training_scores_higher(self):
         features, errors, actions, videos = self.data()
-        scorer = ObjectScorer(dims=12)
+        scorer = ObjectScorer(WEIGHTS, dims=12)
         scorer.fit(errors, features, actions, videos)
         far = scorer(errors[:1] * 10, features[:1] + 30, actions[:1] + 5)
         near = scorer(errors[:1], features[:1], actions[:1])
@@ -59,7 +61,7 @@ class TestScorer:
 
     def test_loads_into_a_fresh_one_and_refuses_to_score_unfitted(self):
         features, errors, actions, videos = self.data()
-        scorer, other = ObjectScorer(dims=8), ObjectScorer(dims=8)
+        scorer, other = ObjectScorer(WEIGHTS, dims=8), ObjectScorer(WEIGHTS, dims=8)
         with pytest.raises(RuntimeError, match='not fitted'):
             other(errors, features, actions)
         scorer.fit(errors, features, actions, videos)
@@ -70,17 +72,35 @@ class TestScorer:
 
     def test_the_centre_is_that_of_the_action_patterns(self):
         features, errors, actions, videos = self.data()
-        scorer = ObjectScorer(dims=12, weights=(0, 0, 1))
+        scorer = ObjectScorer(dict(centre=1.0))
         scorer.fit(errors, features, actions, videos)
         logs = np.log(np.linalg.norm(actions.numpy() - actions.numpy().mean(axis=0), axis=1))
         expected = (logs - logs.mean()) / logs.std(ddof=1)
         scores = scorer(errors, features, actions)
         np.testing.assert_allclose(scores['spatial'], expected, atol=1e-4)
-        np.testing.assert_allclose(scores['both'], expected, atol=1e-4)
+        np.testing.assert_allclose(scores['all'], expected, atol=1e-4)
+
+    def test_attributes_are_standardised_and_have_channels_of_their_own(self):
+        features, errors, actions, videos = self.data()
+        attributes = features[:, :3] * torch.tensor([1.0, 10.0, 0.1])
+        scorer = ObjectScorer(dict(smm=3.0, attributes=4.0), num_reference=1000, neighbours=1)
+        scorer.fit(errors, features, actions, videos, attributes)
+        assert list(scorer.floors) == ['smm', 'both', 'attributes', 'all']
+        new = attributes[:20] * 1.1
+        standard = attributes.std(dim=0)
+        expected = torch.cdist(new / standard, attributes / standard).min(dim=1).values
+        torch.testing.assert_close(scorer.attributes(new), expected, rtol=1e-3, atol=1e-4)
+        scores = scorer(errors[:20], features[:20], actions[:20], new)
+        assert torch.equal(scores['both'], scores['smm'])
+        torch.testing.assert_close(
+            scores['all'], (3 * scores['smm'] + 4 * scores['attributes']) / 5
+        )
+        with pytest.raises(ValueError, match='MeasureAttributes'):
+            scorer(errors, features, actions)
 
     def test_weights_are_checked(self):
         with pytest.raises(ValueError, match='scorer.weights'):
-            ObjectScorer(weights=(1, 0, 0))
+            ObjectScorer(dict(smm=1.0, speed=1.0))
 
 
 def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):

@@ -7,6 +7,7 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
 from mmvad.proposals import ForegroundProposer, MMDetProposer
+from mmvad.proposals.foreground_proposer import grow_vertically
 
 RPN = 'mmdet::rpn/rpn_r50_fpn_1x_coco.py'
 
@@ -87,9 +88,32 @@ class TestForeground:
             (x1, y1, x2, y2) = proposer.propose(frame)[1][0]
             assert (x1, x2) == pytest.approx((20, right), abs=3)
 
+    def test_grey_legs_are_kept_and_the_shadow_beside_them_is_not(self):
+        ground = np.full((60, 80, 3), (120, 140, 160), np.uint8)
+        frame = ground.copy()
+        frame[10:30, 20:30] = (160, 60, 40)  # a coat
+        frame[30:50, 20:30] = ground[30:50, 20:30] * 0.6  # legs in the colour of a shadow
+        frame[38:41, 20:30] = ground[38:41, 20:30]  # with a gap
+        frame[45:50, 30:65] = ground[45:50, 30:65] * 0.6
+        proposer = ForegroundProposer(shadow=(0.4, 0.97), blur=0)
+        proposer.start([ground] * 5)
+        # The last closing, 3 pixels wide, doesn't reach out to the side.
+        np.testing.assert_array_equal(proposer.propose(frame)[1], [(20, 10, 30, 50)])
+        shadow = ground.copy()
+        shadow[45:50, 30:65] = frame[45:50, 30:65]
+        assert len(proposer.propose(shadow)[0]) == 0
+
     def test_start_comes_first(self):
         with pytest.raises(RuntimeError, match='call start'):
             ForegroundProposer().propose(np.zeros((10, 10, 3), np.uint8))
+
+
+def test_growing_stays_in_vertical_runs():
+    within = np.array([[1, 1, 0, 1], [1, 0, 1, 1], [0, 1, 1, 1], [1, 1, 0, 1]], np.uint8) * 255
+    seed = np.zeros_like(within)
+    seed[0, 0] = seed[3, 1] = seed[0, 2] = 255
+    expected = [[1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 1, 0], [0, 1, 0, 0]]
+    np.testing.assert_array_equal(grow_vertically(seed, within), np.array(expected) * 255)
 
 
 @pytest.fixture(scope='module')

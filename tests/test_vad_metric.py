@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 from sklearn.metrics import roc_auc_score
 
 from mmvad.evaluation import VADMetric
+from mmvad.evaluation.functional import link_objects, smooth_along_tracks
 
 WINDOW = 5
 VIDEOS = {'01': 40, '02': 30, 'Scene1/03': 20}
@@ -145,6 +146,130 @@ def test_split_and_repeated_frames_change_nothing(tmp_path):
                 np.testing.assert_array_equal(first[name], second[name])
 
 
+def make_walkers(seed=7):
+    """As :func:`make_samples`, with two objects that drift slowly and are missed now and then."""
+    rng = np.random.default_rng(seed)
+    labels, samples = make_labels(), []
+    for video, length in VIDEOS.items():
+        for frame in range(WINDOW, length):
+            seen = np.flatnonzero(rng.random(2) < 0.8)
+            left = np.array([frame, 80 - frame])[seen]
+            top = np.array([0, 50])[seen]
+            shift = labels[video][frame]
+            scores = {name: rng.normal(size=len(seen)) + shift for name in FLOOR}
+            instances = InstanceData(
+                bboxes=torch.from_numpy(np.stack([left, top, left + 9, top + 20], axis=1)).float(),
+                **{name: torch.from_numpy(values).float() for name, values in scores.items()},
+            )
+            samples.append(
+                BaseDataElement(
+                    metainfo=dict(video=video, frame=frame, floor=FLOOR), pred_instances=instances
+                )
+            )
+    return samples
+
+
+@pytest.mark.parametrize('smoothing', [None, dict(type='gaussian', sigma=2)])
+def test_tracking_smooths_objects_before_frames(tmp_path, smoothing):
+    samples, labels = make_walkers(), make_labels()
+    plain = run(samples, labels, smoothing=smoothing, out_dir=tmp_path / 'plain')
+    tracking = dict(sigma=3.0, max_gap=4, causal=True)
+    metrics = run(
+        samples, labels, smoothing=smoothing, tracking=tracking, out_dir=tmp_path / 'tracked'
+    )
+
+    tracked = {channel: {} for channel in FLOOR}
+    for video, length in VIDEOS.items():
+        with (
+            np.load(tmp_path / f'plain/objects/{video}.npz') as first,
+            np.load(tmp_path / f'tracked/objects/{video}.npz') as second,
+        ):
+            assert sorted(second) == sorted([*first, 'tracks'])
+            for name in first:
+                np.testing.assert_array_equal(first[name], second[name])
+            frames, tracks = second['frames'], second['tracks']
+            assert tracks.dtype == np.int32
+            np.testing.assert_array_equal(tracks, link_objects(frames, second['boxes'], max_gap=4))
+            assert len(np.unique(tracks)) < len(tracks) / 5
+            for channel in FLOOR:
+                scores = smooth_along_tracks(frames, tracks, second[channel], 3.0, causal=True)
+                peaks = [
+                    max(scores[frames == frame], default=FLOOR[channel])
+                    for frame in range(WINDOW, length)
+                ]
+                tracked[channel][video] = np.array([peaks[0]] * WINDOW + peaks)
+        raw = [np.load(tmp_path / f'{out}/scores/raw/{video}.npy') for out in ('plain', 'tracked')]
+        np.testing.assert_array_equal(*raw)
+        final = tracked['both'][video]
+        if smoothing:
+            final = gaussian_filter1d(final, 2, mode='nearest')
+        stored = np.load(tmp_path / f'tracked/scores/{video}.npy')
+        np.testing.assert_allclose(stored, final, atol=1e-6)
+
+    expected = percent_micro(tracked['both'].values(), labels)
+    assert metrics['auc/micro_tracked'] == pytest.approx(expected)
+    for channel in FLOOR:
+        values = tracked[channel].values()
+        if smoothing:
+            values = [gaussian_filter1d(value, 2, mode='nearest') for value in values]
+        expected = percent_micro(values, labels)
+        assert metrics[f'auc_{channel}/micro'] == pytest.approx(expected, abs=0.01)
+    assert (metrics['auc/micro'] == metrics['auc/micro_tracked']) is (smoothing is None)
+    assert set(metrics) == {*plain, 'auc/micro_tracked'}
+    for name in plain:
+        if name.endswith('_raw') or not name.startswith('auc'):
+            assert metrics[name] == plain[name]
+
+
+def test_repeated_frames_start_no_tracks(tmp_path):
+    """Nor do they when another batch has rounded their scores in another way."""
+    samples, labels = make_walkers(), make_labels()
+    repeated = [sample.clone() for sample in samples[:9]]
+    for sample in repeated:
+        sample.pred_instances.both = sample.pred_instances.both - 1e-6
+    kwargs = dict(labels=labels, tracking=dict(sigma=2))
+    whole = run(samples, out_dir=tmp_path / 'whole', **kwargs)
+    assert run(repeated + samples, out_dir=tmp_path / 'repeated', **kwargs) == whole
+    with (
+        np.load(tmp_path / 'whole/objects/01.npz') as first,
+        np.load(tmp_path / 'repeated/objects/01.npz') as second,
+    ):
+        for name in first:
+            np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_tracking_without_files_or_objects(tmp_path):
+    samples, labels = [s for s in make_walkers() if s.video != '02'], make_labels()
+    metrics = run(samples, labels, tracking=dict(sigma=2))
+    assert metrics['videos_without_objects'] == 1
+    assert run(samples, labels, tracking=dict(sigma=2), out_dir=tmp_path) == metrics
+    with np.load(tmp_path / 'objects/02.npz') as objects:
+        assert objects['tracks'].shape == (0,)
+    np.testing.assert_array_equal(np.load(tmp_path / 'scores/02.npy'), np.full(30, -3.0))
+
+
+def test_sigma_0_tracks_without_smoothing():
+    samples, labels = make_walkers(), make_labels()
+    metrics = run(samples, labels, tracking=dict(sigma=0))
+    assert metrics.pop('auc/micro_tracked') == metrics['auc/micro_raw']
+    assert metrics == run(samples, labels)
+
+
+def test_frames_without_objects_are_no_objects():
+    samples = make_walkers()
+    for sample in samples:
+        if sample.video == '02':
+            sample.pred_instances = sample.pred_instances[:0]
+    assert run(samples, make_labels())['videos_without_objects'] == 1
+
+
+def test_boxes_that_cannot_be_tracked_are_named():
+    samples = make_walkers()
+    samples[40].pred_instances.bboxes[0] = torch.tensor([9.0, 0, 1, 5])
+    with pytest.raises(ValueError, match="video '02': boxes: .*x1 <= x2"):
+        run(samples, tracking=dict(sigma=2))
+
+
 def test_results_of_several_processes_are_joined():
     samples, labels = make_samples(3), make_labels()
     parts = []
@@ -234,6 +359,14 @@ def test_bad_arguments():
         VADMetric(score='motion')
     with pytest.raises(ValueError, match='smoothing.type'):
         VADMetric(smoothing=dict(type='box', sigma=1))
+    with pytest.raises(ValueError, match='tracking: .*key sigma'):
+        VADMetric(tracking=dict(min_iou=0.3))
+    with pytest.raises(ValueError, match="tracking: .*'gap'"):
+        VADMetric(tracking=dict(sigma=2, gap=3))
+    with pytest.raises(ValueError, match='tracking.sigma: .*-1'):
+        VADMetric(tracking=dict(sigma=-1))
+    with pytest.raises(ValueError, match='tracking.min_iou: .*30'):
+        VADMetric(tracking=dict(sigma=2, min_iou=30))
     with pytest.raises(ValueError, match='dataset_meta: missing videos'):
         metric = VADMetric()
         metric.process(None, [make_samples()[0].to_dict()])

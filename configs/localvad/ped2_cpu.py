@@ -7,5 +7,3 @@ _base_ = [
 ]
 proposer = dict(type='ForegroundProposer', threshold=25, blur=0.5, min_overlap=0.3)
 captioner = dict(type='AttributeCaptioner')
-# Anomalies last for most of a video here.
-stages = dict(test=dict(evaluator=dict(smoothing=dict(sigma=6))))

@@ -15,6 +15,15 @@ proposer = dict(
 )
 captioner = dict(type='AttributeCaptioner')
 stages = dict(
+    tubes=dict(train_stride=4),
+    # Place and direction count too: training shows every way people use here.
+    features=dict(
+        pipeline=[
+            dict(type='CropTubes', size=(48, 48)),
+            dict(type='MeasureAttributes', quantities=('velocity', 'width', 'height', 'foot')),
+            dict(type='PackTubeInputs'),
+        ],
+    ),
     spatial=dict(
         train_dataloader=dict(batch_size=32, sampler=dict(num_samples=32 * 100)),
         train_cfg=dict(max_epochs=4),

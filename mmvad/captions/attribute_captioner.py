@@ -66,24 +66,24 @@ class AttributeCaptioner(BaseCaptioner):
 
     Args:
         short_side: Frames are reduced to this short side (pixels) before they are measured.
-        flow_step: Frames between the two whose optical flow gives the motion.
+        flow_pairs: Pairs of neighbouring frames whose optical flow gives the motion.
         templates: Sentence key to template with one field; default: those for a person.
     """
 
     def __init__(
         self,
         short_side: int = 240,
-        flow_step: int = 2,
+        flow_pairs: int = 2,
         templates: Mapping[str, str] | None = None,
     ) -> None:
         self.short_side = short_side
-        self.flow_step = flow_step
+        self.flow_pairs = flow_pairs
         self.templates = check_templates(templates or TEMPLATES['person'])
         self._state: dict[str, Any] | None = None
 
     def measure(self, sample: FrameObjects) -> np.ndarray:
         """(N,) array of :data:`~mmvad.captions.attributes.ATTRIBUTES`."""
-        return measure_attributes(sample, self.short_side, self.flow_step)
+        return measure_attributes(sample, self.short_side, self.flow_pairs)
 
     def fit(self, samples: Iterable[FrameObjects]) -> None:
         """Learn the usual height at each place and the quantiles that part the words.

@@ -5,6 +5,9 @@ Shape letters: H x W the frame, N objects in it, G points sampled in a box.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -14,6 +17,7 @@ from .base import FrameObjects
 ATTRIBUTES = np.dtype(
     [
         ('speed', np.float32),  # of the object's fastest part, pixels per frame
+        ('peak_speed', np.float32),  # 90th percentile over the box, pixels per frame
         ('velocity', np.float32, (2,)),  # mean (x, y) motion of that part, pixels per frame
         ('spread', np.float32),  # mean deviation from that velocity, pixels per frame
         ('width', np.float32),
@@ -34,15 +38,18 @@ NEAR = 1.5  # a neighbour's middle is at most so many heights of the object away
 
 
 def measure_attributes(
-    sample: FrameObjects, short_side: int = 240, flow_step: int = 2
+    sample: FrameObjects, short_side: int = 240, flow_pairs: int = 2
 ) -> np.ndarray:
     """Measure the objects of one frame.
 
+    Motion is DIS optical flow between neighbouring frames: over longer steps a fast small object
+    is lost, and Farneback's method loses it even between neighbours.
+
     Args:
-        sample: Objects and frames; the last frame and the one ``flow_step`` before it are used.
+        sample: Objects and frames; the last ``flow_pairs + 1`` frames are used.
         short_side: Larger frames are reduced to this short side first, which bounds the cost.
-        flow_step: Frames between the two whose optical flow is taken. Two make a slow walker's
-            motion stand out of the noise; more, and a fast small object is lost.
+        flow_pairs: Pairs of neighbouring frames over which the motion is averaged. Two make a slow
+            walker's stand out of the noise.
 
     Returns:
         (N,) array of :data:`ATTRIBUTES`.
@@ -50,30 +57,34 @@ def measure_attributes(
     Raises:
         ValueError: If there are too few frames.
     """
-    if len(sample.frames) <= flow_step:
+    if len(sample.frames) <= flow_pairs:
         raise ValueError(
-            f'{sample.video}, frame {sample.frame}: flow over {flow_step} frames needs '
-            f'{flow_step + 1} frames, got {len(sample.frames)}'
+            f'{sample.video}, frame {sample.frame}: flow over {flow_pairs} pairs of frames needs '
+            f'{flow_pairs + 1} frames, got {len(sample.frames)}'
         )
     out = np.zeros(len(sample), ATTRIBUTES)
     if not len(sample):
         return out
     frame_height, frame_width = sample.frames[-1].shape[:2]
     scale = min(1.0, short_side / min(frame_height, frame_width))
-    past, now = (_grey(sample.frames[i], scale) for i in (-1 - flow_step, -1))
-    # From the last frame back to the earlier one, since the boxes lie in the last.
-    flow = cv2.calcOpticalFlowFarneback(now, past, None, 0.5, 2, 15, 1, 5, 1.2, 0)
-    flow *= -1 / (flow_step * scale)
+    greys = [_grey(frame, scale) for frame in sample.frames[-1 - flow_pairs :]]
+    now = greys[-1]
+    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # From the later frame back to the earlier one, since the boxes lie in the last.
+    backward = [method.calc(b, a, None) for a, b in pairwise(greys)]
+    flow = np.mean(backward, axis=0) / -scale
 
     objects = np.asarray(sample.objects, np.float32)
     points = _grid(objects * scale)
     motion = _at(flow, points)
     speed = np.linalg.norm(motion, axis=2)
     # The object fills its box in part only, and what is behind it stands still.
-    moving = speed >= 0.7 * np.percentile(speed, 90, axis=1, keepdims=True)
+    peak = np.percentile(speed, 90, axis=1, keepdims=True)
+    moving = speed >= 0.7 * peak
     velocity = np.einsum('ngc,ng->nc', motion, moving) / moving.sum(axis=1, keepdims=True)
     deviation = np.linalg.norm(motion - velocity[:, None], axis=2)
     out['speed'] = np.nanmedian(np.where(moving, speed, np.nan), axis=1)
+    out['peak_speed'] = peak[:, 0]
     out['velocity'] = velocity
     out['spread'] = np.average(deviation, axis=1, weights=moving)
 
@@ -97,6 +108,37 @@ def measure_attributes(
     left = apart[..., 0] < 0
     out['neighbours'] = np.stack([(near & left).sum(axis=1), (near & ~left).sum(axis=1)], axis=1)
     return out
+
+
+#: Quantities that :func:`attribute_vectors` gives: columns of the table, lengths as logarithms.
+QUANTITIES = {
+    'speed': lambda table: table['speed'][:, None],
+    'peak_speed': lambda table: table['peak_speed'][:, None],
+    'velocity': lambda table: table['velocity'],
+    'width': lambda table: np.log(table['width'])[:, None],
+    'height': lambda table: np.log(table['height'])[:, None],
+    'foot': lambda table: table['view'][:, 1:],
+}
+
+
+def attribute_vectors(table: np.ndarray, quantities: Sequence[str]) -> np.ndarray:
+    """Numbers to compare objects by.
+
+    Args:
+        table: (N,) array of :data:`ATTRIBUTES`.
+        quantities: Names in :data:`QUANTITIES`.
+
+    Returns:
+        (N, P) float32; a quantity gives one column, velocity two.
+
+    Raises:
+        ValueError: If a quantity is unknown.
+    """
+    unknown = [name for name in quantities if name not in QUANTITIES]
+    if unknown or not quantities:
+        raise ValueError(f'quantities: expected some of {tuple(QUANTITIES)}, got {quantities}')
+    columns = [QUANTITIES[name](table) for name in quantities]
+    return np.concatenate(columns, axis=1).astype(np.float32)
 
 
 def _grey(frame: np.ndarray, scale: float) -> np.ndarray:

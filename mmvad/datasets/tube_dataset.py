@@ -91,16 +91,30 @@ class TubeSweep(IterableDataset):
         source: The video's frames.
         tubes: Its objects.
         depth: Frames a tube spans.
-        pipeline: Transforms of ``dict(imgs, boxes, frame)``.
+        pipeline: Transforms of ``dict(imgs, boxes, objects, video, frame)``.
+        video: Its name.
     """
 
     def __init__(
-        self, source: FrameSource, tubes: ObjectTubes, depth: int, pipeline: list[dict]
+        self,
+        source: FrameSource,
+        tubes: ObjectTubes,
+        depth: int,
+        pipeline: list[dict],
+        video: str,
     ) -> None:
-        self.source, self.tubes, self.depth = source, tubes, depth
+        self.source, self.tubes, self.depth, self.video = source, tubes, depth, video
         self.pipeline = Compose([TRANSFORMS.build(t) for t in pipeline])
 
     def __iter__(self) -> Iterator[dict]:
         for frame, imgs in sweep(self.source, np.unique(self.tubes.frames), self.depth):
-            boxes = self.tubes.boxes[self.tubes.at(frame)]
-            yield self.pipeline(dict(imgs=imgs, boxes=boxes, frame=frame))
+            rows = self.tubes.at(frame)
+            yield self.pipeline(
+                dict(
+                    imgs=imgs,
+                    boxes=self.tubes.boxes[rows],
+                    objects=self.tubes.objects[rows],
+                    video=self.video,
+                    frame=frame,
+                )
+            )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +67,8 @@ class StagedRunner:
         )
         smm = cfg.model.temporal.smm
         self.window, self.horizon = smm.window, smm.horizon
+        self._videos: dict[str, VideoDataset] = {}
+        self._model: LocalVAD | None = None
         self.folders = StageFolders(cfg, self.work_dir, self.videos)
 
     @classmethod
@@ -126,10 +127,6 @@ class StagedRunner:
         """Config of a split's videos, with the shortest length that can be scored."""
         cfg = self.cfg.train_dataset if split == 'training' else self.cfg.test_dataset
         return dict(cfg, min_frames=self.window + self.horizon)
-
-    @cached_property
-    def _videos(self) -> dict[str, VideoDataset]:
-        return {}
 
     def videos(self, split: str) -> VideoDataset:
         """The videos of a split."""
@@ -223,16 +220,14 @@ class StagedRunner:
             videos=self.videos_cfg('training'),
             proposals=str(self.folders.tubes('training').path),
         )
-        context = MODELS.build(self.cfg.model.spatial).context
+        set_random_seed(self.seed)
+        model = MODELS.build(self.cfg.model.spatial)
         for transform in loader['dataset']['pipeline']:
             if transform['type'] == 'LoadTubeFrames':
-                transform['depth'] = context + 1
+                transform['depth'] = model.context + 1
             elif transform['type'] == 'LoadTubeCaptions':
                 transform['folder'] = str(self.folders.captions().path)
-        runner = self._runner(
-            'spatial', stage, model=self.cfg.model.spatial, train_dataloader=loader
-        )
-        runner.train()
+        self._runner('spatial', stage, model=model, train_dataloader=loader).train()
         self._finish(
             'spatial', folder, checkpoint=Path(find_latest_checkpoint(str(folder.path))).name
         )
@@ -240,13 +235,17 @@ class StagedRunner:
     def _spatially_trained(self) -> LocalVAD:
         """The model with the trained branches."""
         folder = self._require('spatial', self.folders.spatial())
-        path = folder.path / folder.record['checkpoint']
-        set_random_seed(self.seed)
-        model = MODELS.build(self.cfg.model)
-        load_fitting_weights(
-            model.spatial, read_weights(path), path, ignored=('.itam.text.', '.loss_module.')
-        )
-        return model.to(self._device)
+        if self._model is None:
+            path = folder.path / folder.record['checkpoint']
+            set_random_seed(self.seed)
+            self._model = MODELS.build(self.cfg.model)
+            load_fitting_weights(
+                self._model.spatial,
+                read_weights(path),
+                path,
+                ignored=('.itam.text.', '.loss_module.'),
+            )
+        return self._model.to(self._device)
 
     @property
     def _device(self) -> torch.device:
@@ -291,7 +290,7 @@ class StagedRunner:
             )
         runner = self._runner('temporal', stage, **runner_args)
         dataset = runner.train_loop.dataloader.dataset
-        inputs, _ = dataset.subset(stage.statistics_tubes)
+        inputs, *_ = dataset.subset(stage.statistics_tubes)
         # One statistic a feature, over tubes and steps.
         flat = inputs.flatten(0, 1).float()
         model.temporal.set_statistics(flat.mean(dim=0), flat.std(dim=0))
@@ -320,7 +319,7 @@ class StagedRunner:
     def _localvad(self, path: Path) -> LocalVAD:
         model = MODELS.build(self.cfg.model)
         # The scorer's reference set has the size that training gave it.
-        sized = [f'scorer.{name}' for name in model.scorer.RESIZABLE]
+        sized = [f'scorer.{name}' for name in model.scorer.resizable]
         load_fitting_weights(model, read_weights(path), path, resizable=sized)
         return model.to(self._device)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -173,7 +173,8 @@ def extract_features(
         videos: The split.
         model: With trained branches, on its device.
         tubes: Of every video.
-        folder: Where ``<video>.npy``, (n, T, 2, N_q, E_d) float16, go.
+        folder: Where ``<video>.npy``, (n, T, 2, N_q, E_d) float16, go, and, if the pipeline
+            measures any, ``<video>.attributes.npy``, (n, P) float32.
         pipeline: Transforms from frames and boxes to crops.
         batch_size: Tubes in one forward pass, at least.
         num_workers: Processes that read and crop.
@@ -186,7 +187,7 @@ def extract_features(
         if path.exists():
             bar.update(len(video_tubes))
             continue
-        data = TubeSweep(videos.source(video), video_tubes, model.depth, pipeline)
+        data = TubeSweep(videos.source(video), video_tubes, model.depth, pipeline, video)
         loader = DataLoader(data, batch_size=None, num_workers=min(num_workers, 1))
         with atomic_path(path) as tmp:
             if not len(video_tubes):
@@ -196,8 +197,8 @@ def extract_features(
             out = np.lib.format.open_memmap(
                 tmp, mode='w+', dtype=np.float16, shape=(len(video_tubes), *shape)
             )
-            row = 0
-            for crops in _batches((item['inputs'] for item in loader), batch_size):
+            row, measured = 0, []
+            for crops in _batches(_crops(loader, measured), batch_size):
                 features = model.extract(crops)
                 assert tuple(features.shape) == (len(crops), *shape), features.shape
                 out[row : row + len(crops)] = features.half().cpu().numpy()
@@ -205,8 +206,20 @@ def extract_features(
                 bar.update(len(crops))
             assert row == len(video_tubes), f'{path}: {row} of {len(video_tubes)} tubes'
             out.flush()
+            # Before the features' file gets its name, by which the video counts as done.
+            if measured:
+                with atomic_path(folder.path / f'{video}.attributes.npy') as attributes:
+                    np.save(attributes, torch.cat(measured).numpy())
         folder.checkpoint()
     bar.close()
+
+
+def _crops(items: Iterable[dict], measured: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The frames' crops; their attributes are appended to ``measured``."""
+    for item in items:
+        if 'attributes' in item:
+            measured.append(item['attributes'])
+        yield item['inputs']
 
 
 def _batches(items: Iterator[torch.Tensor], batch_size: int) -> Iterator[torch.Tensor]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmvad.evaluation.functional import build_smoother, frame_auc, frame_scores
+from mmvad.evaluation.functional import (
+    build_smoother,
+    frame_auc,
+    frame_scores,
+    link_objects,
+    smooth_along_tracks,
+)
 from mmvad.registry import METRICS
 from mmvad.structures.artifacts import atomic_path
 
@@ -34,18 +41,27 @@ class VADMetric(BaseMetric):
 
     Figures in per cent: ``auc/micro``, ``auc/macro`` (one-class videos padded),
     ``auc/macro_skipped`` (one-class videos left out) and ``auc/eer`` of the smoothed scores of
-    the channel ``score``, ``auc/micro_raw`` and ``auc/macro_raw`` of the same without smoothing,
-    then ``auc_<channel>/micro`` and ``auc_<channel>/micro_raw`` of every channel. Counts:
-    ``frames``, ``abnormal_frames``, ``videos``, ``videos_padded``, ``videos_without_objects``.
+    the channel ``score``, ``auc/micro_raw`` and ``auc/macro_raw`` of the same without smoothing
+    of either kind, then ``auc_<channel>/micro`` and ``auc_<channel>/micro_raw`` of every channel.
+    With ``tracking`` also ``auc/micro_tracked``: smoothed along tracks, but not over frames.
+    Counts: ``frames``, ``abnormal_frames``, ``videos``, ``videos_padded``,
+    ``videos_without_objects``.
 
     Args:
         score: The channel that gives the final score.
         channels: The channels to report.
-        smoothing: ``dict(type='gaussian' or 'causal', sigma=frames)``; None leaves scores raw.
+        smoothing: ``dict(type='gaussian' or 'causal', sigma=frames)`` of the frames' scores; None
+            leaves them as they are.
+        tracking: ``dict(sigma=frames)``, and if need be ``min_iou``, ``max_gap``, ``causal`` and
+            ``prior``: the objects' scores are smoothed along their tracks before the maximum over
+            a frame's objects is taken (see
+            :func:`~mmvad.evaluation.functional.link_objects` and
+            :func:`~mmvad.evaluation.functional.smooth_along_tracks`). None takes them as they are.
         out_dir: Where to write, for every video, the final scores ``scores/<video>.npy`` (F,)
-            float32, the same before smoothing ``scores/raw/<video>.npy``, and the objects
-            ``objects/<video>.npz`` (``frames`` (n,) int32 ascending, ``boxes`` (n, 4) float32 and
-            one float32 array (n,) a channel). None writes nothing.
+            float32, the same without smoothing of either kind ``scores/raw/<video>.npy``, and the
+            objects ``objects/<video>.npz`` (``frames`` (n,) int32 ascending, ``boxes`` (n, 4)
+            float32, one float32 array (n,) of unsmoothed scores a channel and, with ``tracking``,
+            ``tracks`` (n,) int32). None writes nothing.
         collect_device: Device that gathers the results of several processes.
         prefix: Prefix of the metric names.
         collect_dir: Folder for gathering on the CPU.
@@ -56,6 +72,7 @@ class VADMetric(BaseMetric):
         score: str = 'both',
         channels: Sequence[str] = ('smm', 'spatial', 'both'),
         smoothing: Mapping | None = None,
+        tracking: Mapping | None = None,
         out_dir: str | Path | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -69,16 +86,15 @@ class VADMetric(BaseMetric):
         self.score = score
         self.channels = tuple(channels)
         self.smooth = build_smoother(smoothing)
+        self.link, self.smooth_tracks = _build_tracking(tracking)
         self.out_dir = None if out_dir is None else Path(out_dir)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep of every frame its floors, its highest scores and, to write them, its objects."""
+        """Keep of every frame its floors and its objects."""
         for sample in data_samples:
-            boxes, scores = self._objects_of(sample)
+            objects = np.hstack(self._objects_of(sample))
             floors = tuple(float(sample['floor'][channel]) for channel in self.channels)
-            peaks = tuple(map(float, scores.max(axis=0))) if len(scores) else floors
-            objects = None if self.out_dir is None else np.hstack([boxes, scores])
-            self.results.append((sample['video'], int(sample['frame']), floors, peaks, objects))
+            self.results.append((sample['video'], int(sample['frame']), floors, objects))
 
     def evaluate(self, size: int) -> dict:
         """Gather the results of all processes and compute the figures.
@@ -97,8 +113,9 @@ class VADMetric(BaseMetric):
         """Figures and files from the gathered results of all processes.
 
         Raises:
-            ValueError: There are no samples, a sample names a video or frame that the dataset
-                does not have, floors differ between samples, or labels do not fit the videos.
+            ValueError: There are no samples, a sample's video or an object's frame is not in the
+                dataset, floors differ between samples, labels do not fit the videos, or a box
+                cannot be tracked.
         """
         videos, window, labels = self._checked_meta()
         samples = defaultdict(list)
@@ -111,37 +128,42 @@ class VADMetric(BaseMetric):
             )
         floors = self._common_floors(samples)
 
-        raw = {channel: {} for channel in self.channels}
-        final = {channel: {} for channel in self.channels}
+        objects = {}
+        raw, tracked, final = ({channel: {} for channel in self.channels} for _ in range(3))
         for video, num_frames in videos.items():
-            peaks = np.array([(frame, *values) for frame, _, values, _ in samples[video]])
-            peaks = peaks.reshape(-1, 1 + len(self.channels))
-            frames = peaks[:, 0].astype(np.int64)
-            for index, channel in enumerate(self.channels):
-                try:
-                    scores = frame_scores(
-                        frames, peaks[:, 1 + index], num_frames, window, floors[index]
+            try:
+                objects[video] = self._object_table(samples[video])
+                tables = objects[video], self._smoothed_along_tracks(objects[video])
+                for channel, floor in zip(self.channels, floors, strict=True):
+                    # Rounded as the files are, so that the files give the same figures.
+                    raw[channel][video], tracked[channel][video] = (
+                        frame_scores(
+                            table['frames'], table[channel], num_frames, window, floor
+                        ).astype(np.float32)
+                        for table in tables
                     )
-                except ValueError as error:
-                    raise ValueError(f'video {video!r}: {error}') from error
-                # Rounded as the files are, so that the files give the same figures.
-                raw[channel][video] = scores.astype(np.float32)
-                final[channel][video] = self.smooth(raw[channel][video]).astype(np.float32)
+                    final[channel][video] = self.smooth(tracked[channel][video]).astype(np.float32)
+            except ValueError as error:
+                raise ValueError(f'video {video!r}: {error}') from error
 
-        empty = [video for video in videos if not samples[video]]
+        empty = [video for video in videos if not len(objects[video]['frames'])]
         if empty:
             self._warn(f'{len(empty)} video(s) have no objects, score floor: {", ".join(empty)}')
         if self.out_dir is not None:
-            self._write(samples, raw[self.score], final[self.score])
+            self._write(objects, raw[self.score], final[self.score])
         return {
-            **self._figures(raw, final, labels),
+            **self._figures(raw, tracked, final, labels),
             'frames': sum(videos.values()),
             'videos': len(videos),
             'videos_without_objects': len(empty),
         }
 
     def _figures(
-        self, raw: dict[str, dict], final: dict[str, dict], labels: dict[str, np.ndarray]
+        self,
+        raw: dict[str, dict],
+        tracked: dict[str, dict],
+        final: dict[str, dict],
+        labels: dict[str, np.ndarray],
     ) -> dict[str, float | int]:
         """Everything that needs labels; an empty dict without them."""
         if not labels:
@@ -163,6 +185,8 @@ class VADMetric(BaseMetric):
             'auc/macro_skipped': chosen.macro_skipped,
             'auc/eer': chosen.eer,
         }
+        if self.link is not None:
+            figures['auc/micro_tracked'] = frame_auc(tracked[self.score], labels).micro
         for channel in self.channels:
             figures[f'auc_{channel}/micro'] = smoothed[channel].micro
             figures[f'auc_{channel}/micro_raw'] = unsmoothed[channel].micro
@@ -213,27 +237,67 @@ class VADMetric(BaseMetric):
             raise ValueError(f'floor: expected the same in all samples, got {sorted(found)}')
         return found.pop()
 
-    def _write(self, samples: dict[str, list], raw: dict, final: dict) -> None:
+    def _object_table(self, samples: list) -> dict[str, np.ndarray]:
+        """The objects of one video, each once, by frame: the arrays that ``out_dir`` gets."""
+        rows = [np.zeros((0, 5 + len(self.channels)))]
+        for frame, _, objects in samples:
+            rows.append(np.column_stack([np.full(len(objects), frame), objects]))
+        rows = np.concatenate(rows)
+        # A sampler pads the last batch of several processes with frames seen before. In another
+        # batch the scores may be rounded in another way, so objects are told apart by their boxes.
+        places, index = np.unique(rows[:, :5], axis=0, return_inverse=True)
+        scores = np.full((len(places), len(self.channels)), -np.inf)
+        np.maximum.at(scores, index.ravel(), rows[:, 5:])  # numpy 2.0 gives (n, 1), others (n,).
+        columns = dict(zip(self.channels, scores.astype(np.float32).T, strict=True))
+        frames, boxes = places[:, 0].astype(np.int32), places[:, 1:].astype(np.float32)
+        if self.link is not None:
+            columns['tracks'] = self.link(frames, boxes).astype(np.int32)
+        return dict(frames=frames, boxes=boxes, **columns)
+
+    def _smoothed_along_tracks(self, objects: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Frames and channels of an object table; the scores smoothed where tracking is on."""
+        if self.link is None:
+            return objects
+        frames, tracks = objects['frames'], objects['tracks']
+        smoothed = {
+            channel: self.smooth_tracks(frames, tracks, objects[channel])
+            for channel in self.channels
+        }
+        return dict(frames=frames, **smoothed)
+
+    def _write(self, objects: dict[str, dict], raw: dict, final: dict) -> None:
         """Write the files of ``out_dir``, each whole or not at all."""
         for video in final:
             _save(self.out_dir / 'scores' / f'{video}.npy', final[video])
             _save(self.out_dir / 'scores' / 'raw' / f'{video}.npy', raw[video])
-            rows = [np.zeros((0, 5 + len(self.channels)))]
-            for frame, _, _, objects in samples[video]:
-                rows.append(np.column_stack([np.full(len(objects), frame), objects]))
-            # A sampler pads the last batch of several processes with frames seen before.
-            table = np.unique(np.concatenate(rows), axis=0)
-            columns = dict(zip(self.channels, table[:, 5:].astype(np.float32).T, strict=True))
-            _save(
-                self.out_dir / 'objects' / f'{video}.npz',
-                frames=table[:, 0].astype(np.int32),
-                boxes=table[:, 1:5].astype(np.float32),
-                **columns,
-            )
+            _save(self.out_dir / 'objects' / f'{video}.npz', **objects[video])
 
     @staticmethod
     def _warn(text: str) -> None:
         print_log(f'VADMetric: {text}', logger='current', level=logging.WARNING)
+
+
+def _build_tracking(tracking: Mapping | None) -> tuple[Callable | None, Callable | None]:
+    """The functions that link objects and smooth scores as a config says; None for no tracking."""
+    if tracking is None:
+        return None, None
+    smoothing, linking = {'sigma', 'causal', 'prior'}, {'min_iou', 'max_gap'}
+    if 'sigma' not in tracking or set(tracking) - smoothing - linking:
+        raise ValueError(
+            'tracking: expected the key sigma (in frames) and, if need be, min_iou, max_gap, '
+            f'causal and prior, got {sorted(tracking)}'
+        )
+    link = partial(link_objects, **{key: tracking[key] for key in tracking.keys() & linking})
+    smooth = partial(
+        smooth_along_tracks, **{key: tracking[key] for key in tracking.keys() & smoothing}
+    )
+    # A video without objects tells now, and not after the test, if the values are valid.
+    none = np.zeros(0)
+    try:
+        smooth(none, link(none, np.zeros((0, 4))), none)
+    except ValueError as error:
+        raise ValueError(f'tracking.{error}') from error
+    return link, smooth
 
 
 def _to_numpy(values: Any) -> np.ndarray:

@@ -91,12 +91,19 @@ class LocalVAD(BaseModel):
         return inputs[:, :, 0].float().mean(dim=1).flatten(1)
 
     @torch.no_grad()
-    def calibrate(self, inputs: Tensor, videos: Tensor, batch_size: int = 512) -> dict[str, float]:
+    def calibrate(
+        self,
+        inputs: Tensor,
+        videos: Tensor,
+        attributes: Tensor | None = None,
+        batch_size: int = 512,
+    ) -> dict[str, float]:
         """Fit the scorer on training tubes.
 
         Args:
             inputs: (n, T, 2, N_q, E_d) frozen features, any float type, on any device.
             videos: (n,) number of the video each is from.
+            attributes: (n, P) what was measured on each, where the scorer weighs it.
             batch_size: Tubes at a time.
 
         Returns:
@@ -113,17 +120,24 @@ class LocalVAD(BaseModel):
             actions.append(self.action_patterns(batch))
             diagnostics = self.temporal.diagnostics(batch)
             figures.append({key: float(value) * len(batch) for key, value in diagnostics.items()})
-        self.scorer.fit(torch.cat(errors), torch.cat(features), torch.cat(actions), videos)
+        self.scorer.fit(
+            torch.cat(errors),
+            torch.cat(features),
+            torch.cat(actions),
+            videos,
+            None if attributes is None else attributes.to(device),
+        )
         self.train(was_training)
         return {key: sum(f[key] for f in figures) / len(inputs) for key in figures[0]}
 
-    def score(self, inputs: Tensor) -> dict[str, Tensor]:
-        """Object scores ``smm``, ``spatial`` and ``both``, each (n,), of frozen features
-        (n, T, 2, N_q, E_d)."""
+    def score(self, inputs: Tensor, attributes: Tensor | None = None) -> dict[str, Tensor]:
+        """The scorer's channels, each (n,), of frozen features (n, T, 2, N_q, E_d) and measured
+        attributes (n, P)."""
         return self.scorer(
             self.temporal.errors(inputs),
             self.novelty_features(inputs),
             self.action_patterns(inputs),
+            attributes,
         )
 
     def forward(
@@ -136,7 +150,8 @@ class LocalVAD(BaseModel):
 
         Args:
             inputs: ``'loss'``: (B, T, 2, N_q, E_d). ``'predict'``: one (n, T, 2, N_q, E_d) a frame.
-            data_samples: ``'predict'``: the frames' data elements.
+            data_samples: ``'predict'``: the frames' data elements, with ``attributes`` (n, P)
+                where they were measured.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'`` (scores of inputs as in ``'loss'``).
 
         Returns:
@@ -150,9 +165,11 @@ class LocalVAD(BaseModel):
         if mode != 'predict':
             raise ValueError(f"mode: expected 'loss', 'predict' or 'tensor', got {mode!r}")
         sizes = [len(frame) for frame in inputs]
+        measured = [sample.attributes for sample in data_samples if 'attributes' in sample]
+        attributes = torch.cat(measured) if measured else None
         scores = {
             name: values.split(sizes)
-            for name, values in self.score(torch.cat(list(inputs))).items()
+            for name, values in self.score(torch.cat(list(inputs)), attributes).items()
         }
         for index, sample in enumerate(data_samples):
             sample.set_metainfo(dict(floor=self.scorer.floors))

@@ -1,12 +1,12 @@
 """From prediction errors and features to object scores on the training set's scale.
 
-Shape letters: n objects, M reference objects, F flattened feature of both branches, N of the action
-branch, D whitened dimensions.
+Shape letters: n objects, M reference objects, F numbers that describe an object, D dimensions kept
+of them, N an action pattern, P measured attributes.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.model import BaseModule
@@ -15,148 +15,118 @@ from torch import Tensor
 
 from mmvad.registry import MODELS
 
-CHANNELS = ('smm', 'spatial', 'both')
+QUANTITIES = ('smm', 'nearest', 'centre', 'attributes')
+#: What each channel of scores sums; a quantity that has no weight is left out.
+CHANNELS = {
+    'smm': ('smm',),
+    'spatial': ('nearest', 'centre'),
+    'both': ('smm', 'nearest', 'centre'),
+    'attributes': ('attributes',),
+    'all': QUANTITIES,
+}
 
 
-@MODELS.register_module()
-class ObjectScorer(BaseModule):
-    """Object scores, fitted on training objects only.
+class FittedDistance(BaseModule):
+    """A distance whose buffers take the training set's size when fitted, and a checkpoint's when
+    loaded."""
 
-    Three quantities are measured on an object: its prediction error; the mean distance to the
-    ``neighbours`` nearest training objects in the whitened principal components of its features
-    (*nearest*: is it like anything seen?); and the distance of its action pattern, averaged over
-    the tube, to the mean pattern (*centre*: does it act in an uncommon way throughout?). The log of
-    each is brought to mean 0 and standard deviation 1 over the training objects; so that distances
-    are those of objects not seen, a training object's neighbours come from the other videos.
-    ``smm`` is the first, ``spatial`` the weighted sum of the other two, ``both`` that of all three.
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        for name, buffer in self._buffers.items():
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                setattr(self, name, buffer.new_zeros(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class CentreDistance(FittedDistance):
+    """Distance to the mean of the training objects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer('mean', torch.zeros(0))
+
+    def fit(self, values: Tensor) -> Tensor:
+        """Take the mean of (n, F); returns the distances (n,)."""
+        self.mean = values.mean(dim=0)
+        return self(values)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(n, F) -> (n,)."""
+        return (values - self.mean).norm(dim=1)
+
+
+class NearestDistance(FittedDistance):
+    """Mean distance to the nearest training objects.
 
     Args:
-        dims: D, principal components kept.
+        dims: D, whitened principal components that are compared; None: the F numbers themselves,
+            each divided by its standard deviation.
         num_reference: M, training objects kept to compare with.
         neighbours: Nearest reference objects averaged.
-        weights: Of the prediction error, *nearest* and *centre*.
         whiten_floor: Component variances are not taken smaller than this share of the largest, so
             that whitening does not blow noise up.
         seed: Of the choice of reference objects and of the principal components' solver.
     """
 
-    #: Buffers that take the training set's size.
-    RESIZABLE = ('center', 'projection', 'reference', 'typical')
-
     def __init__(
         self,
-        dims: int = 64,
+        dims: int | None,
         num_reference: int = 4000,
         neighbours: int = 3,
-        weights: tuple[float, float, float] = (1.0, 1.0, 0.0),
         whiten_floor: float = 1e-3,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if len(weights) != 3 or min(weights) < 0 or sum(weights[1:]) == 0:
-            raise ValueError(
-                'scorer.weights: expected three weights >= 0, the last two not both 0, '
-                f'got {weights}'
-            )
         self.dims = dims
         self.num_reference = num_reference
         self.neighbours = neighbours
-        self.weights = tuple(weights)
         self.whiten_floor = whiten_floor
         self.seed = seed
-        # Sized by the training set; loading takes the sizes of the checkpoint.
-        self.register_buffer('center', torch.zeros(0))
+        self.register_buffer('mean', torch.zeros(0))
         self.register_buffer('projection', torch.zeros(0, 0))
         self.register_buffer('reference', torch.zeros(0, 0))
-        self.register_buffer('typical', torch.zeros(0))
-        self.register_buffer('scale', torch.zeros(2, 3))
-        self.register_buffer('floor', torch.zeros(len(CHANNELS)))
 
-    @property
-    def fitted(self) -> bool:
-        """Whether :meth:`fit` was called, or a fitted state loaded."""
-        return len(self.reference) > 0
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        for name in self.RESIZABLE:
-            stored = state_dict.get(prefix + name)
-            if stored is not None:
-                setattr(self, name, getattr(self, name).new_zeros(stored.shape))
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-    @torch.no_grad()
-    def fit(self, errors: Tensor, features: Tensor, actions: Tensor, videos: Tensor) -> None:
-        """Take the scale of training objects.
+    def fit(self, values: Tensor, videos: Tensor) -> Tensor:
+        """Choose the reference objects.
 
         Args:
-            errors: (n,) prediction errors.
-            features: (n, F) standardised features.
-            actions: (n, N) action patterns, averaged over the tube.
+            values: (n, F) of training objects.
             videos: (n,) number of the video each object is from.
-        """
-        device = errors.device
-        generator = torch.Generator().manual_seed(self.seed)
-        pca = PCA(
-            min(self.dims, *features.shape), svd_solver='randomized', random_state=self.seed
-        ).fit(features.cpu().numpy())
-        variance = torch.from_numpy(pca.explained_variance_).float()
-        spread = variance.clamp(min=float(variance.max()) * self.whiten_floor).sqrt()
-        self.center = torch.from_numpy(pca.mean_).float().to(device)
-        self.projection = (torch.from_numpy(pca.components_).float() / spread[:, None]).T.to(device)
-        picks = torch.randperm(len(features), generator=generator)[: self.num_reference].sort()[0]
-        self.reference = self._project(features[picks])
-
-        self.typical = actions.mean(dim=0)
-        nearest = self._distances(features, videos, videos[picks])
-        raw = self._raw(errors, nearest, actions)
-        self.scale = torch.stack([raw.mean(dim=1), raw.std(dim=1).clamp(min=1e-6)])
-        self.floor = torch.stack(list(self._channels(raw).values())).min(dim=1).values
-
-    def forward(self, errors: Tensor, features: Tensor, actions: Tensor) -> dict[str, Tensor]:
-        """Scores of new objects.
-
-        Args:
-            errors: (n,) prediction errors.
-            features: (n, F) standardised features.
-            actions: (n, N) action patterns, averaged over the tube.
 
         Returns:
-            ``smm``, ``spatial`` and ``both``, each (n,).
+            (n,) distances of the training objects; those of an object's own video are left out, so
+            that they are distances of objects not seen.
         """
-        if not self.fitted:
-            raise RuntimeError('ObjectScorer: not fitted; train the temporal stage first')
-        return self._channels(self._raw(errors, self._distances(features), actions))
+        if self.dims is None:
+            self.mean = values.mean(dim=0)
+            self.projection = torch.diag(1 / values.std(dim=0).clamp(min=1e-6))
+        else:
+            pca = PCA(
+                min(self.dims, *values.shape), svd_solver='randomized', random_state=self.seed
+            ).fit(values.cpu().numpy())
+            variance = torch.from_numpy(pca.explained_variance_).float()
+            spread = variance.clamp(min=float(variance.max()) * self.whiten_floor).sqrt()
+            self.mean = torch.from_numpy(pca.mean_).float().to(values.device)
+            projection = torch.from_numpy(pca.components_).float() / spread[:, None]
+            self.projection = projection.T.to(values.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        picks = torch.randperm(len(values), generator=generator)[: self.num_reference].sort()[0]
+        self.reference = self._project(values[picks])
+        return self(values, videos, videos[picks])
 
-    @property
-    def floors(self) -> dict[str, float]:
-        """The lowest score of each channel seen in training."""
-        return dict(zip(CHANNELS, self.floor.tolist(), strict=True))
+    def _project(self, values: Tensor) -> Tensor:
+        return (values.float() - self.mean) @ self.projection
 
-    def _raw(self, errors: Tensor, nearest: Tensor, actions: Tensor) -> Tensor:
-        """(3, n) logs of the three quantities."""
-        centre = (actions - self.typical).norm(dim=1)
-        return torch.stack([errors, nearest, centre]).clamp(min=1e-12).log()
-
-    def _project(self, features: Tensor) -> Tensor:
-        return (features.float() - self.center) @ self.projection
-
-    def _channels(self, raw: Tensor) -> dict[str, Tensor]:
-        smm, nearest, centre = (raw - self.scale[0][:, None]) / self.scale[1][:, None]
-        first, second, third = self.weights
-        spatial = (second * nearest + third * centre) / math.hypot(second, third)
-        both = (first * smm + second * nearest + third * centre) / math.hypot(*self.weights)
-        return dict(smm=smm, spatial=spatial, both=both)
-
-    def _distances(
-        self, features: Tensor, videos: Tensor | None = None, owners: Tensor | None = None
+    def forward(
+        self, values: Tensor, videos: Tensor | None = None, owners: Tensor | None = None
     ) -> Tensor:
-        """(n,) mean distance to the nearest references; those of an object's own video are left
-        out where ``videos`` (n,) and ``owners`` (M,) say which they are."""
+        """(n, F) -> (n,); references of an object's own video are left out where ``videos`` (n,)
+        and ``owners`` (M,) say which they are."""
         distances = []
         count = min(self.neighbours, len(self.reference))
-        for start in range(0, len(features), 4096):
+        for start in range(0, len(values), 4096):
             rows = slice(start, start + 4096)
-            pairs = torch.cdist(self._project(features[rows]), self.reference)
+            pairs = torch.cdist(self._project(values[rows]), self.reference)
             if owners is not None:
                 same = videos[rows, None] == owners[None]
                 # With a single training video there is no other to compare with.
@@ -165,4 +135,164 @@ class ObjectScorer(BaseModule):
             nearest = pairs.topk(count, largest=False).values
             finite = nearest.isfinite()
             distances.append(nearest.where(finite, 0).sum(1) / finite.sum(1).clamp(min=1))
-        return torch.cat(distances) if distances else features.new_zeros(0)
+        return torch.cat(distances) if distances else values.new_zeros(0)
+
+
+@MODELS.register_module()
+class ObjectScorer(BaseModule):
+    """Object scores, fitted on training objects only.
+
+    Up to four quantities are measured on an object:
+
+    - ``smm``, its prediction error;
+    - ``nearest``, the mean distance of its features to those of the nearest training objects (is it
+      like anything seen?);
+    - ``centre``, the distance of its action pattern, averaged over the tube, to the mean pattern
+      (does it act in an uncommon way throughout?);
+    - ``attributes``, as ``nearest``, of what was measured on it without learned weights (no part
+      of the paper's method).
+
+    The log of each is brought to mean 0 and standard deviation 1 over the training objects. The
+    channels are weighted sums of these: ``smm``; ``spatial`` of ``nearest`` and ``centre``;
+    ``both`` of these three, all that is learned; ``attributes``; ``all``.
+
+    Args:
+        weights: Quantity to weight; those that are not named are not measured.
+        dims: Principal components of the features that are kept.
+        num_reference: M, training objects kept to compare with.
+        neighbours: Nearest reference objects averaged.
+        whiten_floor: See :class:`NearestDistance`.
+        seed: See :class:`NearestDistance`.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        dims: int = 64,
+        num_reference: int = 4000,
+        neighbours: int = 3,
+        whiten_floor: float = 1e-3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not set(weights) <= set(QUANTITIES) or not weights or min(weights.values()) <= 0:
+            raise ValueError(
+                f'scorer.weights: expected weights > 0 of some of {QUANTITIES}, got {dict(weights)}'
+            )
+        self.weights = {name: weights[name] for name in QUANTITIES if name in weights}
+        chosen = {
+            channel: tuple(name for name in parts if name in self.weights)
+            for channel, parts in CHANNELS.items()
+        }
+        #: Channel to the quantities it sums.
+        self.channels = {channel: parts for channel, parts in chosen.items() if parts}
+        shared = dict(
+            num_reference=num_reference,
+            neighbours=neighbours,
+            whiten_floor=whiten_floor,
+            seed=seed,
+        )
+        if 'nearest' in self.weights:
+            self.nearest = NearestDistance(dims, **shared)
+        if 'attributes' in self.weights:
+            self.attributes = NearestDistance(None, **shared)
+        if 'centre' in self.weights:
+            self.centre = CentreDistance()
+        self.register_buffer('scale', torch.zeros(2, len(self.weights)))
+        self.register_buffer('floor', torch.zeros(len(self.channels)))
+
+    @property
+    def resizable(self) -> list[str]:
+        """Names of the buffers that take the training set's size."""
+        return [name for name, _ in self.named_buffers() if '.' in name]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether :meth:`fit` was called, or a fitted state loaded."""
+        return bool(self.scale.any())
+
+    @property
+    def floors(self) -> dict[str, float]:
+        """The lowest score of each channel seen in training."""
+        return dict(zip(self.channels, self.floor.tolist(), strict=True))
+
+    @torch.no_grad()
+    def fit(
+        self,
+        errors: Tensor,
+        features: Tensor,
+        actions: Tensor,
+        videos: Tensor,
+        attributes: Tensor | None = None,
+    ) -> None:
+        """Take the scale of training objects.
+
+        Args:
+            errors: (n,) prediction errors.
+            features: (n, F) standardised features.
+            actions: (n, N) action patterns, averaged over the tube.
+            videos: (n,) number of the video each object is from.
+            attributes: (n, P); needed where they have a weight.
+        """
+        raw = {'smm': errors}
+        if 'nearest' in self.weights:
+            raw['nearest'] = self.nearest.fit(features, videos)
+        if 'centre' in self.weights:
+            raw['centre'] = self.centre.fit(actions)
+        if 'attributes' in self.weights:
+            raw['attributes'] = self.attributes.fit(self._given(attributes), videos)
+        logs = self._logs(raw)
+        self.scale = torch.stack([logs.mean(dim=1), logs.std(dim=1).clamp(min=1e-6)])
+        self.floor = torch.stack([score.min() for score in self._sum(logs).values()])
+
+    def forward(
+        self,
+        errors: Tensor,
+        features: Tensor,
+        actions: Tensor,
+        attributes: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Scores of new objects.
+
+        Args:
+            errors: (n,) prediction errors.
+            features: (n, F) standardised features.
+            actions: (n, N) action patterns, averaged over the tube.
+            attributes: (n, P); needed where they have a weight.
+
+        Returns:
+            Channel to scores (n,).
+        """
+        if not self.fitted:
+            raise RuntimeError('ObjectScorer: not fitted; train the temporal stage first')
+        raw = {'smm': errors}
+        if 'nearest' in self.weights:
+            raw['nearest'] = self.nearest(features)
+        if 'centre' in self.weights:
+            raw['centre'] = self.centre(actions)
+        if 'attributes' in self.weights:
+            raw['attributes'] = self.attributes(self._given(attributes))
+        return self._sum(self._logs(raw))
+
+    @staticmethod
+    def _given(attributes: Tensor | None) -> Tensor:
+        if attributes is None:
+            raise ValueError(
+                'scorer.weights: attributes have a weight but are not measured; put '
+                "dict(type='MeasureAttributes') into stages.features.pipeline"
+            )
+        return attributes
+
+    def _logs(self, raw: dict[str, Tensor]) -> Tensor:
+        """(quantities, n) logarithms."""
+        return torch.stack([raw[name] for name in self.weights]).clamp(min=1e-12).log()
+
+    def _sum(self, logs: Tensor) -> dict[str, Tensor]:
+        standard = (logs - self.scale[0][:, None]) / self.scale[1][:, None]
+        rows = dict(zip(self.weights, standard, strict=True))
+        scores = {}
+        for channel, parts in self.channels.items():
+            weights = torch.tensor([self.weights[name] for name in parts]).to(standard)
+            stacked = torch.stack([rows[name] for name in parts])
+            scores[channel] = weights @ stacked / weights.norm()
+        return scores

@@ -26,7 +26,9 @@ class ForegroundProposer(BaseProposer):
         background_frames: Frames, spread evenly over the video or split, whose median it is.
         threshold: Difference in grey levels (largest channel) from which a pixel is foreground.
         shadow: Pixels darker than the background by a factor in this range, nearly the same in
-            all channels, are shadow, not object. None (for grey images too): no such test.
+            all channels, are shadow, not object, unless they are right above or below an object:
+            a shadow falls to the side, grey trousers don't. None (for grey images too): no such
+            test.
         blur: Standard deviation in pixels of the Gaussian that calms sensor noise first; 0: none.
         open_size: Side in pixels of the morphological opening that removes specks; 0: none.
         close_size: (width, height) in pixels of the closing that joins the parts of one object.
@@ -106,19 +108,48 @@ class ForegroundProposer(BaseProposer):
         difference = self._calm(frame).astype(np.float32) - self._background
         # A lamp's flicker shifts the whole frame: its median difference is no object's.
         difference -= np.median(difference[::4, ::4], axis=(0, 1))
-        moved = np.abs(difference).max(axis=2) > self.threshold
-        if self.shadow is not None:
-            ratio = 1 + difference / np.maximum(self._background, 1)
-            low, high = self.shadow
-            even = ratio.max(axis=2) - ratio.min(axis=2) < 0.1
-            moved &= ~((ratio.mean(axis=2) > low) & (ratio.mean(axis=2) < high) & even)
-        mask = moved.astype(np.uint8) * 255
+        # Channel by channel: max(axis=2) over only three values a pixel takes 20 times as long.
+        moved = np.maximum.reduce([*np.moveaxis(np.abs(difference), 2, 0)]) > self.threshold
+        sure = moved if self.shadow is None else moved & ~self._shaded(difference, moved)
+        mask = sure.astype(np.uint8) * 255
         if self.open_kernel is not None:
             mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, self.open_kernel)
+        if self.shadow is not None:
+            # What joins the parts of one object may bridge gaps here too, but only up and down.
+            whole = moved.astype(np.uint8) * 255
+            whole = cv2.morphologyEx(whole, cv2.MORPH_CLOSE, self.close_kernel[:, :1])
+            mask = grow_vertically(mask, whole)
         return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self.close_kernel)
+
+    def _shaded(self, difference: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        """(H, W) bool: what of ``moved`` (H, W) bool looks like the background in shadow."""
+        ratio = 1 + difference[moved] / np.maximum(self._background[moved], 1)
+        low, high = self.shadow
+        mean, spread = ratio.mean(axis=1), np.ptp(ratio, axis=1)
+        shaded = np.zeros_like(moved)
+        shaded[moved] = (mean > low) & (mean < high) & (spread < 0.1)
+        return shaded
 
     def detect(self, frame: np.ndarray) -> np.ndarray:
         _, _, stats, _ = cv2.connectedComponentsWithStats(self.mask(frame), connectivity=8)
         x, y, w, h, area = stats[1:].T
         keep = (area >= self.min_area) & (w >= self.min_side) & (h >= self.min_side)
         return np.stack([x, y, x + w, y + h], axis=1)[keep].astype(np.float32)
+
+
+def grow_vertically(seed: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Grow a mask up and down as far as another one reaches without a gap.
+
+    Args:
+        seed: (H, W) uint8, 255 where to start.
+        within: (H, W) uint8, 255 where growing is allowed; a seed outside of it is kept too.
+
+    Returns:
+        (H, W) uint8, 255 in each vertical run of ``seed | within`` that holds a seed.
+    """
+    allowed = (seed | within).T > 0
+    # Numbers count up at each start and end of a run, so that each run has its own.
+    runs = np.cumsum(np.diff(allowed, axis=1, prepend=False)).reshape(allowed.shape)
+    held = np.zeros(runs[-1, -1] + 1, bool)
+    held[runs[seed.T > 0]] = True
+    return (allowed & held[runs]).T.astype(np.uint8) * 255

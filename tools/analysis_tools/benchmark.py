@@ -15,10 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.captions import FrameObjects
-from mmvad.datasets import sweep
+from mmvad.datasets import TubeSweep, sweep
 from mmvad.datasets.transforms import TokenizeCaptions
 from mmvad.engine.stages import inference_copy
-from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS, TRANSFORMS
+from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS
 from mmvad.structures import ObjectTubes
 
 
@@ -66,6 +66,7 @@ def main() -> None:
     first = model.temporal.steps - 1
 
     proposer = PROPOSERS.build(cfg.proposer)
+    proposer.fit([source])
     proposer.start(source)
     frames = [source[i] for i in range(count)]
     start = time.perf_counter()
@@ -91,18 +92,15 @@ def main() -> None:
     passed = time.perf_counter() - start
     rows.append(('captions', scored / passed, len(tubes) / passed, ''))
 
-    crop = TRANSFORMS.build(cfg.stages.features.pipeline[0])
+    tube_sweep = TubeSweep(source, tubes, model.depth, cfg.stages.features.pipeline, video)
     start = time.perf_counter()
-    crops = [
-        crop(dict(imgs=imgs, boxes=tubes.boxes[tubes.at(f)]))['crops']
-        for f, imgs in sweep(source, np.unique(tubes.frames), model.depth)
-    ]
+    items = list(tube_sweep)
     passed = time.perf_counter() - start
-    rows.append(('reading and cropping', scored / passed, len(tubes) / passed, ''))
+    rows.append(('reading, cropping', scored / passed, len(tubes) / passed, ''))
 
     peak = matmul_rate(device)
     size = args.batch_size or cfg.stages.features.batch_size
-    pool = torch.from_numpy(np.concatenate(crops)).permute(0, 1, 4, 2, 3)
+    pool = torch.cat([item['inputs'] for item in items])
     batch = pool[torch.arange(size) % len(pool)].to(device)
     with FlopCounterMode(display=False) as counter:
         features = fast.extract(batch)
@@ -142,11 +140,13 @@ def main() -> None:
     took = seconds(lambda: model.temporal(inputs, mode='loss')['loss'].backward())
     rows.append(('temporal training', None, step / took, ''))
 
-    errors, novelty = model.temporal.errors(features), model.novelty_features(features)
-    owners = torch.arange(len(novelty), device=device) % 2
-    model.scorer.fit(errors.detach(), novelty, model.action_patterns(features), owners)
+    attributes = None
+    if 'attributes' in items[0]:
+        attributes = torch.cat([item['attributes'] for item in items])
+        attributes = attributes[torch.arange(size) % len(attributes)].to(device)
+    model.calibrate(features, torch.arange(size) % 2, attributes)
     with torch.no_grad():
-        took = seconds(lambda: model.score(features))
+        took = seconds(lambda: model.score(features, attributes))
     rows.append(('scores', len(features) / took / per_frame, len(features) / took, ''))
 
     height, width = source.frame_shape

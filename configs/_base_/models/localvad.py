@@ -46,6 +46,12 @@ model = dict(
         fusion=dict(type='CrossAttentionFusion', num_heads=8),
         smm=dict(type='SMM', num_components=64, window=5, horizon=1, drive='sum'),
     ),
-    scorer=dict(type='ObjectScorer', dims=64, num_reference=4000, neighbours=3),
+    scorer=dict(
+        type='ObjectScorer',
+        weights=dict(smm=1.0, nearest=1.0),
+        dims=64,
+        num_reference=4000,
+        neighbours=3,
+    ),
     novelty_step='last',
 )

@@ -35,6 +35,11 @@ model = dict(
     ),
     temporal=dict(num_queries=8, embed_dim=64),
     # Novelty says more here than the prediction error; all are reported apart.
-    scorer=dict(dims=32, num_reference=10000, weights=(0.25, 1.0, 1.0)),
+    # Beside what is learned, attributes measured without learning are weighed.
+    scorer=dict(
+        dims=32,
+        num_reference=10000,
+        weights=dict(smm=0.25, nearest=1.0, centre=1.0, attributes=4.0),
+    ),
     novelty_step='mean',
 )

@@ -33,6 +33,7 @@ stages = dict(
         num_workers=0,
         pipeline=[
             dict(type='CropTubes', size=crop_size),
+            dict(type='MeasureAttributes'),
             dict(type='PackTubeInputs'),
         ],
     ),
@@ -40,5 +41,12 @@ stages = dict(
         train_dataloader=dict(batch_size=128, num_workers=0, persistent_workers=False),
         train_cfg=dict(max_epochs=10),
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),
+    ),
+    test=dict(
+        evaluator=dict(
+            score='all',
+            channels=('smm', 'spatial', 'both', 'attributes', 'all'),
+            tracking=dict(sigma=5.0, min_iou=0.1, prior=2.0),
+        ),
     ),
 )

@@ -173,6 +173,7 @@ class Renderer:
         self._folds = rng.integers(0, 256, (len(actors), 2))
         daylight = 1.0 - light.shadow * scene.shadow[..., None]
         self._empty = scene.backdrop * daylight * light.tint.astype(np.float32)
+        self._open_ground = 1.0 - 0.8 * scene.shadow
 
     def render(self, index: int) -> Frame:
         """Render frame ``index``."""
@@ -181,7 +182,7 @@ class Renderer:
         shapes = {
             k: actor.shape(time) for k, actor in enumerate(self.actors) if actor.present(time)
         }
-        image = self._empty * self._cast(shapes)[..., None]
+        image = self._empty * threefold(self._cast(shapes))
         owner = np.full(image.shape[:2], -1, np.int16)
         queue: list[tuple[float, int, Fixture | None]] = [
             (shape.z, k, None) for k, shape in shapes.items()
@@ -206,8 +207,7 @@ class Renderer:
             flat = outline(layout.camera, shape, layout.sun)
             draw(mask, flat, np.zeros(2, np.float32), 1)
         soft = cv2.GaussianBlur(mask, (0, 0), 0.0035 * layout.camera.height).astype(np.float32)
-        open_ground = 1.0 - 0.8 * self.scene.shadow
-        return 1.0 - (self.light.shadow / 255.0) * soft * open_ground
+        return 1.0 - (self.light.shadow / 255.0) * soft * self._open_ground
 
     def _sprite(self, k: int, flat: Outline) -> tuple[int, int, np.ndarray] | None:
         """Draw one actor: (row, column, (h, w, 4) float32 in frame pixels), or None if outside."""
@@ -240,7 +240,7 @@ class Renderer:
         top, left = self._folds[k] + (low - anchor)[::-1]
         cloth = self.scene.cloth[top % 512 :, left % 512 :][: cover.shape[0], : cover.shape[1]]
         light[: cloth.shape[0], : cloth.shape[1]] *= 1.0 + 0.04 * cloth
-        patch[..., :3] *= (255.0 * light)[..., None]
+        patch *= cv2.cvtColor(255.0 * light, cv2.COLOR_GRAY2BGRA)  # opacity times 1
         return int(low[1]), int(low[0]), patch
 
     def _place(self, image: np.ndarray, owner: np.ndarray, fixture: Fixture, wind: float) -> None:
@@ -255,9 +255,9 @@ class Renderer:
         blend(image, owner, *fixture.corner, light, -1)
 
     def _expose(self, image: np.ndarray, index: int) -> np.ndarray:
-        """Light, lens and sensor: (H, W, 3) uint8."""
+        """Light, lens and sensor: (H, W, 3) uint8; ``image`` is overwritten."""
         light = self.light.gain[index] * (1.0 + self.light.lamp[index] * self.scene.glow)
-        image = image * light[..., None].astype(np.float32)
+        image *= threefold(light.astype(np.float32))
         image = cv2.GaussianBlur(image, (0, 0), 0.55)
         shape = image.shape
         luma = self._rng.standard_normal(shape[:2], dtype=np.float32)
@@ -265,8 +265,13 @@ class Renderer:
             ((shape[0] + 1) // 2, (shape[1] + 1) // 2, 3), dtype=np.float32
         )
         chroma = cv2.resize(chroma, shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        image += self.light.noise * (luma[..., None] + 0.7 * chroma)
-        return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        # In place: fresh memory of this size costs more than the sums.
+        chroma *= 0.7
+        chroma += threefold(luma)
+        chroma *= self.light.noise
+        image += chroma
+        np.rint(image, out=image)
+        return np.clip(image, 0, 255, out=image).astype(np.uint8)
 
     def _visible(
         self, owner: np.ndarray, boxes: dict[int, tuple[slice, slice]]
@@ -297,9 +302,14 @@ def blend(
         Rows and columns of the patch.
     """
     rows, columns = slice(row, row + patch.shape[0]), slice(column, column + patch.shape[1])
-    cover = patch[..., 3:]
+    cover = patch[..., 3]
     under = image[rows, columns]
-    under *= 1.0 - cover
-    under += patch[..., :3]
-    owner[rows, columns][cover[..., 0] > 0.5] = name
+    under *= threefold(1.0 - cover)
+    under += cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR)
+    owner[rows, columns][cover > 0.5] = name
     return rows, columns
+
+
+def threefold(plane: np.ndarray) -> np.ndarray:
+    """(H, W, 3) from (H, W) float32: numpy is slow to broadcast over only three channels."""
+    return cv2.cvtColor(plane, cv2.COLOR_GRAY2BGR)

@@ -1,5 +1,6 @@
-"""Transforms of MMAction-style pipelines: frames, crops, captions, packing."""
+"""Transforms of MMAction-style pipelines: frames, crops, captions, attributes, packing."""
 
+from .attributes import MeasureAttributes
 from .captions import LoadTubeCaptions, TokenizeCaptions
 from .crops import CropTubes, LoadTubeFrames, PackTubeInputs
 
@@ -7,6 +8,7 @@ __all__ = [
     'CropTubes',
     'LoadTubeCaptions',
     'LoadTubeFrames',
+    'MeasureAttributes',
     'PackTubeInputs',
     'TokenizeCaptions',
 ]

@@ -65,11 +65,11 @@ class CropTubes(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackTubeInputs(BaseTransform):
-    """Pack crops, and tokens where there are any, for the model.
+    """Pack crops, and tokens or attributes where there are any, for the model.
 
-    Required keys: ``crops`` (n, T, H, W, 3) uint8 BGR. Optional: ``tokens``. The result is
-    ``dict(inputs, data_samples)``: (n, T, 3, H, W) uint8, without the first dimension when
-    ``single`` is set, and the tokens.
+    Required keys: ``crops`` (n, T, H, W, 3) uint8 BGR. Optional: ``tokens``, ``attributes``. The
+    result is a dict of ``inputs``, (n, T, 3, H, W) uint8, without the first dimension when
+    ``single`` is set, ``data_samples``, the tokens, and ``attributes``, (n, P) float32.
 
     Args:
         single: The item is one tube, not a frame's.
@@ -83,4 +83,6 @@ class PackTubeInputs(BaseTransform):
         packed = dict(inputs=crops[0] if self.single else crops)
         if 'tokens' in results:
             packed['data_samples'] = results['tokens']
+        if 'attributes' in results:
+            packed['attributes'] = torch.from_numpy(results['attributes'])
         return packed

@@ -1,4 +1,4 @@
-"""Pure numpy functions from object scores to figures; they import no other room of mmvad."""
+"""Pure functions of numpy arrays, from object scores to figures; no other room is imported."""
 
 from mmvad.evaluation.functional.postprocess import (
     build_smoother,
@@ -7,6 +7,7 @@ from mmvad.evaluation.functional.postprocess import (
     gaussian_smooth,
 )
 from mmvad.evaluation.functional.roc import FrameAUC, equal_error_rate, frame_auc
+from mmvad.evaluation.functional.tracks import link_objects, smooth_along_tracks
 
 __all__ = [
     'FrameAUC',
@@ -16,4 +17,6 @@ __all__ = [
     'frame_auc',
     'frame_scores',
     'gaussian_smooth',
+    'link_objects',
+    'smooth_along_tracks',
 ]

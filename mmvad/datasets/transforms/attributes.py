@@ -1,0 +1,53 @@
+"""From frames and boxes to what can be measured on objects without learned weights.
+
+Shape letters: n boxes of a frame, T frames of a tube, P numbers an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmcv.transforms import BaseTransform
+
+from mmvad.captions import FrameObjects
+from mmvad.captions.attributes import attribute_vectors, measure_attributes
+from mmvad.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class MeasureAttributes(BaseTransform):
+    """Measure motion, size and place of objects, for the scorer's attribute channel.
+
+    Required keys: ``imgs`` (T frames), ``boxes`` and ``objects`` (n, 4), ``video``, ``frame``.
+    Added: ``attributes`` (n, P) float32.
+
+    Args:
+        quantities: What to measure; see :data:`mmvad.captions.attributes.QUANTITIES`. Where an
+            object is ('foot', the lower edge over the frame's height) and which way it goes
+            ('velocity') belong here only if the camera of training and test is the same and the
+            training videos show every place that people normally use.
+        short_side: Larger frames are reduced to this short side (pixels) first.
+        flow_pairs: Pairs of neighbouring frames over which motion is averaged.
+    """
+
+    def __init__(
+        self,
+        quantities: Sequence[str] = ('speed', 'peak_speed', 'width', 'height'),
+        short_side: int = 240,
+        flow_pairs: int = 2,
+    ) -> None:
+        self.quantities = tuple(quantities)
+        self.short_side = short_side
+        self.flow_pairs = flow_pairs
+
+    def transform(self, results: dict) -> dict:
+        sample = FrameObjects(
+            results['imgs'],
+            results['boxes'],
+            results['objects'],
+            results['video'],
+            results['frame'],
+        )
+        table = measure_attributes(sample, self.short_side, self.flow_pairs)
+        results['attributes'] = attribute_vectors(table, self.quantities)
+        return results
