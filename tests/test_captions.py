@@ -15,9 +15,9 @@ from mmvad.captions import (
     TEMPLATES,
     VOCABULARY,
     AttributeCaptioner,
+    AttributeMeter,
     CLIPCaptioner,
     FrameObjects,
-    measure_attributes,
     read_captions,
     read_vocabulary,
     write_captions,
@@ -240,7 +240,7 @@ def rank(name: str, sentence: str) -> int:
 
 @pytest.mark.parametrize('velocity', [(2, 0), (-3, 0), (0, 1.5), (-1, -1), (0, 0)])
 def test_measured_motion(velocity):
-    table = measure_attributes(make_sample([(100, 60, 24, 30, *velocity, 200)]))
+    table = AttributeMeter()(make_sample([(100, 60, 24, 30, *velocity, 200)]))
     assert table.dtype == ATTRIBUTES
     np.testing.assert_allclose(table['velocity'][0], velocity, atol=0.25)
     np.testing.assert_allclose(table['speed'][0], np.hypot(*velocity), atol=0.25)
@@ -248,7 +248,7 @@ def test_measured_motion(velocity):
 
 def test_measured_geometry_and_tone():
     sample = make_sample([(50, 60, 20, 30, 1, 0, 200), (80, 70, 20, 30, 1, 0, 40)])
-    table = measure_attributes(sample)
+    table = AttributeMeter()(sample)
     np.testing.assert_allclose(table['width'], 20)
     np.testing.assert_allclose(table['height'], 30)
     np.testing.assert_allclose(table['centre'], [[50, 60], [80, 70]])
@@ -260,8 +260,8 @@ def test_measured_geometry_and_tone():
 
 def test_measures_do_not_depend_on_the_resolution():
     items = [(50, 60, 24, 36, 2, 1, 200), (130, 60, 40, 30, -3, 0, 40)]
-    small = measure_attributes(make_sample(items), short_side=H)
-    large = measure_attributes(make_sample(items, scale=2), short_side=H)
+    small = AttributeMeter(short_side=H)(make_sample(items))
+    large = AttributeMeter(short_side=H)(make_sample(items, scale=2))
     np.testing.assert_allclose(large['velocity'] / 2, small['velocity'], atol=0.3)
     np.testing.assert_allclose(large['height'] / 2, small['height'])
     np.testing.assert_allclose(large['view'], small['view'])
@@ -272,7 +272,7 @@ def test_parts_that_move_apart_are_spread():
     joint = make_sample([(92, 60, 16, 30, 2, 0, 200), (108, 60, 16, 30, 2, 0, 200)])
     box = np.array([[84, 45, 116, 75]], np.float32)
     apart, joint = (
-        measure_attributes(FrameObjects(s.frames, box, box, '01', 7)) for s in (apart, joint)
+        AttributeMeter()(FrameObjects(s.frames, box, box, '01', 7)) for s in (apart, joint)
     )
     assert apart['spread'][0] > 3 * joint['spread'][0]
     assert np.linalg.norm(apart['velocity'][0]) < 0.5 * apart['speed'][0]

@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from mmvad.captions import FrameObjects
-from mmvad.captions.attributes import QUANTITIES, measure_attributes
+from mmvad.captions.attributes import QUANTITIES, AttributeMeter
 from mmvad.datasets import (
     EpochSubsetSampler,
     FeatureDataset,
@@ -210,7 +210,7 @@ class TestAttributes:
         items = list(TubeSweep(source, tubes, 6, pipeline, '01'))
         assert [tuple(item['attributes'].shape) for item in items] == [(2, 7), (3, 7)]
         rows = tubes.at(8)
-        table = measure_attributes(
+        table = AttributeMeter()(
             FrameObjects(source[3:], tubes.boxes[rows], tubes.objects[rows], '01', 8)
         )
         expected = np.stack(
@@ -225,6 +225,17 @@ class TestAttributes:
             axis=1,
         )
         np.testing.assert_allclose(items[1]['attributes'], expected, rtol=1e-6)
+
+    def test_flow_that_is_kept_is_the_flow_that_would_be_computed(self):
+        rng = np.random.default_rng(1)
+        source = [rng.integers(0, 255, (24, 32, 3), dtype=np.uint8) for _ in range(9)]
+        box = np.array([[4, 4, 20, 20]], np.float32)
+        meter = AttributeMeter(flow_pairs=3)
+        for first in (0, 1, 3, 2):
+            frames = source[first : first + 5]
+            sample = FrameObjects(frames, box, box, '01', first)
+            fresh = AttributeMeter(flow_pairs=3)(sample)
+            np.testing.assert_array_equal(meter(sample), fresh)
 
     def test_unknown_quantities_are_named(self):
         transform = TRANSFORMS.build(dict(type='MeasureAttributes', quantities=['colour']))

@@ -9,13 +9,13 @@ _base_ = [
 proposer = dict(
     type='ForegroundProposer',
     background='split',
-    threshold=25,
+    threshold=20,
     shadow=(0.4, 0.97),
     min_overlap=0.3,
 )
 captioner = dict(type='AttributeCaptioner')
 stages = dict(
-    tubes=dict(train_stride=4),
+    tubes=dict(train_stride=5),
     # Place and direction count too: training shows every way people use here.
     features=dict(
         pipeline=[
@@ -25,11 +25,11 @@ stages = dict(
         ],
     ),
     spatial=dict(
-        train_dataloader=dict(batch_size=32, sampler=dict(num_samples=32 * 100)),
-        train_cfg=dict(max_epochs=4),
+        train_dataloader=dict(batch_size=32, sampler=dict(num_samples=32 * 60)),
+        train_cfg=dict(max_epochs=3),
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-            dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=400),
+            dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=180),
         ],
     ),
 )

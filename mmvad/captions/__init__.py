@@ -1,7 +1,7 @@
 """Sentences that describe objects, for image-text alignment."""
 
 from .attribute_captioner import AttributeCaptioner
-from .attributes import ATTRIBUTES, measure_attributes
+from .attributes import ATTRIBUTES, AttributeMeter
 from .base import SENTENCES, BaseCaptioner, FrameObjects
 from .caption_file import read_captions, write_captions
 from .clip_captioner import CLIPCaptioner
@@ -14,11 +14,11 @@ __all__ = [
     'TEMPLATES',
     'VOCABULARY',
     'AttributeCaptioner',
+    'AttributeMeter',
     'BaseCaptioner',
     'CLIPCaptioner',
     'ClipTokenizer',
     'FrameObjects',
-    'measure_attributes',
     'read_captions',
     'read_vocabulary',
     'write_captions',

@@ -10,7 +10,7 @@ from scipy.stats import theilslopes
 
 from mmvad.registry import CAPTIONERS
 
-from .attributes import measure_attributes
+from .attributes import AttributeMeter
 from .base import SENTENCES, BaseCaptioner, FrameObjects
 from .templates import TEMPLATES, check_templates, fill
 
@@ -76,14 +76,9 @@ class AttributeCaptioner(BaseCaptioner):
         flow_pairs: int = 2,
         templates: Mapping[str, str] | None = None,
     ) -> None:
-        self.short_side = short_side
-        self.flow_pairs = flow_pairs
+        self.measure = AttributeMeter(short_side, flow_pairs)
         self.templates = check_templates(templates or TEMPLATES['person'])
         self._state: dict[str, Any] | None = None
-
-    def measure(self, sample: FrameObjects) -> np.ndarray:
-        """(N,) array of :data:`~mmvad.captions.attributes.ATTRIBUTES`."""
-        return measure_attributes(sample, self.short_side, self.flow_pairs)
 
     def fit(self, samples: Iterable[FrameObjects]) -> None:
         """Learn the usual height at each place and the quantiles that part the words.

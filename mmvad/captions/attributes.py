@@ -37,77 +37,100 @@ FIGURE = GRID**2 // 3  # points of a box taken for the object itself, when its t
 NEAR = 1.5  # a neighbour's middle is at most so many heights of the object away
 
 
-def measure_attributes(
-    sample: FrameObjects, short_side: int = 240, flow_pairs: int = 2
-) -> np.ndarray:
-    """Measure the objects of one frame.
+class AttributeMeter:
+    """Measure the objects of a frame.
 
     Motion is DIS optical flow between neighbouring frames: over longer steps a fast small object
     is lost, and Farneback's method loses it even between neighbours.
 
     Args:
-        sample: Objects and frames; the last ``flow_pairs + 1`` frames are used.
         short_side: Larger frames are reduced to this short side first, which bounds the cost.
         flow_pairs: Pairs of neighbouring frames over which the motion is averaged. Two make a slow
             walker's stand out of the noise.
-
-    Returns:
-        (N,) array of :data:`ATTRIBUTES`.
-
-    Raises:
-        ValueError: If there are too few frames.
     """
-    if len(sample.frames) <= flow_pairs:
-        raise ValueError(
-            f'{sample.video}, frame {sample.frame}: flow over {flow_pairs} pairs of frames needs '
-            f'{flow_pairs + 1} frames, got {len(sample.frames)}'
+
+    def __init__(self, short_side: int = 240, flow_pairs: int = 2) -> None:
+        self.short_side = short_side
+        self.flow_pairs = flow_pairs
+        # (earlier frame, later frame, flow): a sweep shows most pairs of frames more than once.
+        self._flows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def __call__(self, sample: FrameObjects) -> np.ndarray:
+        """Measure the objects of one frame.
+
+        Args:
+            sample: Objects and frames; the last ``flow_pairs + 1`` frames are used.
+
+        Returns:
+            (N,) array of :data:`ATTRIBUTES`.
+
+        Raises:
+            ValueError: If there are too few frames.
+        """
+        if len(sample.frames) <= self.flow_pairs:
+            raise ValueError(
+                f'{sample.video}, frame {sample.frame}: flow over {self.flow_pairs} pairs of '
+                f'frames needs {self.flow_pairs + 1} frames, got {len(sample.frames)}'
+            )
+        out = np.zeros(len(sample), ATTRIBUTES)
+        if not len(sample):
+            return out
+        frame_height, frame_width = sample.frames[-1].shape[:2]
+        scale = min(1.0, self.short_side / min(frame_height, frame_width))
+        now = _grey(sample.frames[-1], scale)
+        flow = self._flow(sample.frames[-1 - self.flow_pairs :], scale)
+
+        objects = np.asarray(sample.objects, np.float32)
+        points = _grid(objects * scale)
+        motion = _at(flow, points)
+        speed = np.linalg.norm(motion, axis=2)
+        # The object fills its box in part only, and what is behind it stands still.
+        peak = np.percentile(speed, 90, axis=1, keepdims=True)
+        moving = speed >= 0.7 * peak
+        velocity = np.einsum('ngc,ng->nc', motion, moving) / moving.sum(axis=1, keepdims=True)
+        deviation = np.linalg.norm(motion - velocity[:, None], axis=2)
+        out['speed'] = np.nanmedian(np.where(moving, speed, np.nan), axis=1)
+        out['peak_speed'] = peak[:, 0]
+        out['velocity'] = velocity
+        out['spread'] = np.average(deviation, axis=1, weights=moving)
+
+        tone = _at(now, points).astype(np.float32)
+        ring_tone, out['ring_texture'] = _ring(
+            now, np.asarray(sample.boxes) * scale, objects * scale
         )
-    out = np.zeros(len(sample), ATTRIBUTES)
-    if not len(sample):
+        # Likewise, what is unlike the surroundings is the object.
+        unlike = np.abs(tone - ring_tone[:, None])
+        figure = np.take_along_axis(tone, unlike.argsort(axis=1)[:, -FIGURE:], axis=1)
+        out['ring_tone'] = ring_tone
+        out['tone'] = np.median(figure, axis=1)
+        out['contrast'] = figure.std(axis=1)
+
+        size = objects[:, 2:] - objects[:, :2]
+        out['width'], out['height'] = size.T
+        out['centre'] = centre = (objects[:, :2] + objects[:, 2:]) / 2
+        out['view'] = np.stack([centre[:, 0] / frame_width, objects[:, 3] / frame_height], axis=1)
+
+        apart = centre - centre[:, None]  # (N, N, 2), from the row's object to the column's
+        near = np.linalg.norm(apart, axis=2) <= NEAR * size[:, 1:]
+        np.fill_diagonal(near, False)
+        left = apart[..., 0] < 0
+        out['neighbours'] = np.stack(
+            [(near & left).sum(axis=1), (near & ~left).sum(axis=1)], axis=1
+        )
         return out
-    frame_height, frame_width = sample.frames[-1].shape[:2]
-    scale = min(1.0, short_side / min(frame_height, frame_width))
-    greys = [_grey(frame, scale) for frame in sample.frames[-1 - flow_pairs :]]
-    now = greys[-1]
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    # From the later frame back to the earlier one, since the boxes lie in the last.
-    backward = [method.calc(b, a, None) for a, b in pairwise(greys)]
-    flow = np.mean(backward, axis=0) / -scale
 
-    objects = np.asarray(sample.objects, np.float32)
-    points = _grid(objects * scale)
-    motion = _at(flow, points)
-    speed = np.linalg.norm(motion, axis=2)
-    # The object fills its box in part only, and what is behind it stands still.
-    peak = np.percentile(speed, 90, axis=1, keepdims=True)
-    moving = speed >= 0.7 * peak
-    velocity = np.einsum('ngc,ng->nc', motion, moving) / moving.sum(axis=1, keepdims=True)
-    deviation = np.linalg.norm(motion - velocity[:, None], axis=2)
-    out['speed'] = np.nanmedian(np.where(moving, speed, np.nan), axis=1)
-    out['peak_speed'] = peak[:, 0]
-    out['velocity'] = velocity
-    out['spread'] = np.average(deviation, axis=1, weights=moving)
-
-    tone = _at(now, points).astype(np.float32)
-    ring_tone, out['ring_texture'] = _ring(now, np.asarray(sample.boxes) * scale, objects * scale)
-    # Likewise, what is unlike the surroundings is the object.
-    unlike = np.abs(tone - ring_tone[:, None])
-    figure = np.take_along_axis(tone, unlike.argsort(axis=1)[:, -FIGURE:], axis=1)
-    out['ring_tone'] = ring_tone
-    out['tone'] = np.median(figure, axis=1)
-    out['contrast'] = figure.std(axis=1)
-
-    size = objects[:, 2:] - objects[:, :2]
-    out['width'], out['height'] = size.T
-    out['centre'] = centre = (objects[:, :2] + objects[:, 2:]) / 2
-    out['view'] = np.stack([centre[:, 0] / frame_width, objects[:, 3] / frame_height], axis=1)
-
-    apart = centre - centre[:, None]  # (N, N, 2), from the row's object to the column's
-    near = np.linalg.norm(apart, axis=2) <= NEAR * size[:, 1:]
-    np.fill_diagonal(near, False)
-    left = apart[..., 0] < 0
-    out['neighbours'] = np.stack([(near & left).sum(axis=1), (near & ~left).sum(axis=1)], axis=1)
-    return out
+    def _flow(self, frames: Sequence[np.ndarray], scale: float) -> np.ndarray:
+        """(h, w, 2) mean motion (x, y), pixels of the unscaled frame a frame."""
+        # Made here, since it cannot be pickled and a loader's workers get a copy of the meter.
+        method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        kept, self._flows = self._flows, []
+        for earlier, later in pairwise(frames):
+            flow = next((f for a, b, f in kept if a is earlier and b is later), None)
+            if flow is None:
+                # From the later frame back to the earlier one, since the boxes lie in the last.
+                flow = method.calc(_grey(later, scale), _grey(earlier, scale), None)
+            self._flows.append((earlier, later, flow))
+        return np.mean([flow for *_, flow in self._flows], axis=0) / -scale
 
 
 #: Quantities that :func:`attribute_vectors` gives: columns of the table, lengths as logarithms.

@@ -39,7 +39,7 @@ model = dict(
     scorer=dict(
         dims=32,
         num_reference=10000,
-        weights=dict(smm=0.25, nearest=1.0, centre=1.0, attributes=4.0),
+        weights=dict(smm=0.25, nearest=1.0, centre=1.0, attributes=8.0),
     ),
     novelty_step='mean',
 )

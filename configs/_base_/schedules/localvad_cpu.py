@@ -46,7 +46,7 @@ stages = dict(
         evaluator=dict(
             score='all',
             channels=('smm', 'spatial', 'both', 'attributes', 'all'),
-            tracking=dict(sigma=5.0, min_iou=0.1, prior=2.0),
+            tracking=dict(sigma=5.0, min_iou=0.1, prior=4.0),
         ),
     ),
 )

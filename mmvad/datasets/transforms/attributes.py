@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mmcv.transforms import BaseTransform
 
 from mmvad.captions import FrameObjects
-from mmvad.captions.attributes import attribute_vectors, measure_attributes
+from mmvad.captions.attributes import AttributeMeter, attribute_vectors
 from mmvad.registry import TRANSFORMS
 
 
@@ -37,8 +37,7 @@ class MeasureAttributes(BaseTransform):
         flow_pairs: int = 2,
     ) -> None:
         self.quantities = tuple(quantities)
-        self.short_side = short_side
-        self.flow_pairs = flow_pairs
+        self.measure = AttributeMeter(short_side, flow_pairs)
 
     def transform(self, results: dict) -> dict:
         sample = FrameObjects(
@@ -48,6 +47,5 @@ class MeasureAttributes(BaseTransform):
             results['video'],
             results['frame'],
         )
-        table = measure_attributes(sample, self.short_side, self.flow_pairs)
-        results['attributes'] = attribute_vectors(table, self.quantities)
+        results['attributes'] = attribute_vectors(self.measure(sample), self.quantities)
         return results
