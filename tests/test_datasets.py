@@ -1,5 +1,7 @@
 """Frames, labels and datasets, on plaza, on made-up folders and on the real files."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +16,12 @@ from mmvad.datasets import (
     TubeSweep,
     VideoDataset,
     sweep,
+)
+from mmvad.datasets.annotations import (
+    VideoAnnotation,
+    intervals_of,
+    read_annotations,
+    write_annotations,
 )
 from mmvad.datasets.labels import read_labels
 from mmvad.registry import TRANSFORMS
@@ -112,6 +120,69 @@ class TestVideoDataset:
         write_frames(tmp_path / 'training/frames/01', 4)
         with pytest.raises(ValueError, match='01: has 4 frames, expected at least 6'):
             self.make(tmp_path, min_frames=6)
+
+
+class TestAnnotations:
+    META = dict(dataset='yard', split='testing', ground_truth='by hand')
+
+    def write(self, root, **changes):
+        write_frames(root / 'clips/b', 9)
+        entry = dict(video='b', path='clips/b', num_frames=9, intervals=[(1, 3), (5, 9)])
+        write_annotations(root / 'test.json', self.META, [VideoAnnotation(**entry)])
+        content = json.loads((root / 'test.json').read_text())
+        content['data_list'][0].update(changes)
+        (root / 'test.json').write_text(json.dumps(content))
+
+    def load(self, root):
+        return VideoDataset(data_root=str(root), ann_file='test.json')
+
+    def test_videos_and_labels_come_from_the_file(self, tmp_path):
+        self.write(tmp_path)
+        videos = self.load(tmp_path)
+        assert videos.lengths == {'b': 9} and len(videos.source('b')) == 9
+        np.testing.assert_array_equal(videos.labels['b'], [0, 1, 1, 0, 0, 1, 1, 1, 1])
+        assert intervals_of(videos.labels['b']) == ((1, 3), (5, 9))
+        metainfo, (video,) = read_annotations(tmp_path / 'test.json')
+        assert metainfo == self.META and video.intervals == ((1, 3), (5, 9))
+
+    @pytest.mark.parametrize(
+        ('changes', 'words'),
+        [
+            (
+                dict(path='../other/b'),
+                r'test.json: data_list\[0\] \(b\): path: .*below the dataset',
+            ),
+            (dict(path='/data/b'), 'path: expected a path below'),
+            (dict(pixel_masks='a/../../m'), 'pixel_masks: expected a path below'),
+            (dict(intervals=[[5, 10]]), 'intervals: .*within 0 to 9'),
+            (dict(intervals=[[5, 7], [6, 8]]), 'intervals: .*ascending'),
+            (dict(intervals=[[1.5, 3]]), 'intervals: expected pairs'),
+            (dict(num_frames=0), 'num_frames: expected'),
+            (dict(labels=[]), r"unknown fields \['labels'\]"),
+        ],
+    )
+    def test_entries_that_are_off_are_named(self, tmp_path, changes, words):
+        self.write(tmp_path, **changes)
+        with pytest.raises(ValueError, match=words):
+            self.load(tmp_path)
+
+    def test_frames_that_are_not_as_annotated_are_named(self, tmp_path):
+        self.write(tmp_path, num_frames=12)
+        with pytest.raises(ValueError, match='clips/b: has 9 frames, but .*test.json says 12'):
+            self.load(tmp_path).source('b')
+        self.write(tmp_path, path='clips/c')
+        with pytest.raises(FileNotFoundError, match='clips/c: no such frames'):
+            self.load(tmp_path)
+        with pytest.raises(FileNotFoundError, match='none.json: no such annotation file'):
+            VideoDataset(data_root=str(tmp_path), ann_file='none.json')
+
+    def test_names_are_unique_and_metainfo_is_whole(self, tmp_path):
+        video = VideoAnnotation('b', 'clips/b', 9)
+        with pytest.raises(ValueError, match="videos named twice: \\['b'\\]"):
+            write_annotations(tmp_path / 'x.json', self.META, [video, video])
+        with pytest.raises(ValueError, match='metainfo: missing'):
+            write_annotations(tmp_path / 'x.json', {}, [video])
+        assert not (tmp_path / 'x.json').exists()
 
 
 class TestLabels:

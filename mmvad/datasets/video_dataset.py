@@ -11,6 +11,7 @@ from mmaction.datasets import BaseActionDataset
 
 from mmvad.registry import DATASETS
 
+from .annotations import read_annotations
 from .frames import VIDEO_SUFFIXES, FrameSource, list_images
 from .labels import read_labels
 from .plaza import write_plaza
@@ -20,12 +21,18 @@ from .plaza import write_plaza
 class VideoDataset(BaseActionDataset):
     """The videos of one split; an item is one whole video.
 
+    They are listed by an annotation file, or by looking into a folder.
+
     Args:
         data_root: Folder of the dataset.
-        data_prefix: ``dict(img='training/frames')`` for a folder with one folder of images a
-            video, or ``dict(video='training_videos')`` for a folder of video files.
-        labels: ``dict(format=..., path=...)`` of the frame-level ground truth, the path below
-            ``data_root``; formats in :mod:`mmvad.datasets.labels`. None: there are no labels.
+        ann_file: Annotation file below ``data_root`` (see :mod:`mmvad.datasets.annotations`), which
+            names the videos and holds their labels.
+        data_prefix: Without ``ann_file``: ``dict(img='training/frames')`` for a folder with one
+            folder of images a video, or ``dict(video='training_videos')`` for a folder of video
+            files.
+        labels: Without ``ann_file``: ``dict(format=..., path=...)`` of the frame-level ground
+            truth, the path below ``data_root``; formats in :mod:`mmvad.datasets.labels`. None:
+            there are no labels.
         min_frames: Videos must have at least so many frames.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
 
@@ -37,20 +44,27 @@ class VideoDataset(BaseActionDataset):
     def __init__(
         self,
         data_root: str,
-        data_prefix: Mapping[str, str],
+        data_prefix: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        ann_file: str = '',
         min_frames: int = 1,
         pipeline: list | tuple = (),
         **kwargs,
     ) -> None:
-        if len(data_prefix) != 1 or not set(data_prefix) <= {'img', 'video'}:
+        if ann_file:
+            if data_prefix or labels:
+                raise ValueError(
+                    f'ann_file: {ann_file} names videos and labels; drop data_prefix and labels'
+                )
+            data_prefix = {}
+        elif len(data_prefix or {}) != 1 or not set(data_prefix) <= {'img', 'video'}:
             raise ValueError(
                 f'data_prefix: expected dict(img=...) or dict(video=...), got {data_prefix}'
             )
         self.label_cfg = labels
         self.min_frames = min_frames
         super().__init__(
-            ann_file='',
+            ann_file=ann_file,
             pipeline=list(pipeline),
             data_root=str(data_root),
             data_prefix=dict(data_prefix),
@@ -60,6 +74,39 @@ class VideoDataset(BaseActionDataset):
         )
 
     def load_data_list(self) -> list[dict]:
+        infos = self._annotated() if self.ann_file else self._found()
+        for info in infos:
+            if info['total_frames'] < self.min_frames:
+                raise ValueError(
+                    f'{info.get("frame_dir") or info["filename"]}: has {info["total_frames"]} '
+                    f'frames, expected at least {self.min_frames} (the window, its horizon and '
+                    'one frame)'
+                )
+        return infos
+
+    def _annotated(self) -> list[dict]:
+        self.annotation_metainfo, annotations = read_annotations(self.ann_file)
+        infos = []
+        for annotation in annotations:
+            path = Path(self.data_root) / annotation.path
+            if not path.exists():
+                raise FileNotFoundError(
+                    f'{path}: no such frames, but {self.ann_file} names them '
+                    f'(video {annotation.video})'
+                )
+            where = dict(frame_dir=str(path)) if path.is_dir() else dict(filename=str(path))
+            infos.append(
+                dict(
+                    video=annotation.video,
+                    total_frames=annotation.num_frames,
+                    label=-1,
+                    annotation=annotation,
+                    **where,
+                )
+            )
+        return infos
+
+    def _found(self) -> list[dict]:
         kind, folder = next(iter(self.data_prefix.items()))
         folder = Path(folder)
         if not folder.is_dir():
@@ -78,11 +125,6 @@ class VideoDataset(BaseActionDataset):
             frames = len(list_images(path)) if kind == 'img' else len(FrameSource(path))
             if frames == 0:
                 raise ValueError(f'{path}: an empty folder, expected images')
-            if frames < self.min_frames:
-                raise ValueError(
-                    f'{path}: has {frames} frames, expected at least {self.min_frames} '
-                    f'(the window, its horizon and one frame)'
-                )
             where = dict(frame_dir=str(path)) if kind == 'img' else dict(filename=str(path))
             name = path.name if kind == 'img' else path.stem
             infos.append(dict(video=name, total_frames=frames, label=-1, **where))
@@ -100,6 +142,9 @@ class VideoDataset(BaseActionDataset):
     @cached_property
     def labels(self) -> dict[str, np.ndarray]:
         """``{video: (F,) uint8}``, empty when the config names no labels."""
+        if self.ann_file:
+            infos = (self.get_data_info(i) for i in range(len(self)))
+            return {info['video']: info['annotation'].labels for info in infos}
         if self.label_cfg is None:
             return {}
         return read_labels(
@@ -109,7 +154,13 @@ class VideoDataset(BaseActionDataset):
     def source(self, video: str) -> FrameSource:
         """The frames of one video."""
         info = self.get_data_info(list(self.lengths).index(video))
-        return FrameSource(info.get('frame_dir') or info['filename'])
+        source = FrameSource(info.get('frame_dir') or info['filename'])
+        if len(source) != info['total_frames']:
+            raise ValueError(
+                f'{source.path}: has {len(source)} frames, but {self.ann_file} says '
+                f'{info["total_frames"]}'
+            )
+        return source
 
 
 @DATASETS.register_module()

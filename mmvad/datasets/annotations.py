@@ -1,0 +1,154 @@
+"""The annotation file of a split: what every dataset is converted to.
+
+JSON in MMEngine's form, ``{"metainfo": {...}, "data_list": [...]}``, a person can read. Frames,
+masks and tracks stay where they are and are referred to by paths below the dataset's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmvad.structures import atomic_path
+
+#: What ``metainfo`` must hold: names of the dataset and the split, and where the labels are from.
+METAINFO = ('dataset', 'split', 'ground_truth')
+
+
+@dataclass(frozen=True)
+class VideoAnnotation:
+    """One video of a split.
+
+    Args:
+        video: Its name, unique in the split.
+        path: Folder of frames or video file, below the dataset's folder.
+        num_frames: F, frames it has.
+        intervals: Abnormal stretches ``(start, end)``: 0-based, ``end`` exclusive, in order, apart
+            from each other. Empty for normal videos.
+        scene: Name of the camera or place; '' where the dataset does not say.
+        category: Kind of anomaly; '' where the dataset does not say.
+        pixel_masks: File or folder of pixel masks, below the dataset's folder.
+        tracks: File of object tracks, below the dataset's folder.
+
+    Raises:
+        ValueError: If a value is of another type or out of range; the message names the field.
+    """
+
+    video: str
+    path: str
+    num_frames: int
+    intervals: tuple[tuple[int, int], ...] = ()
+    scene: str = ''
+    category: str = ''
+    pixel_masks: str | None = None
+    tracks: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ('video', 'path'):
+            if not (isinstance(getattr(self, name), str) and getattr(self, name)):
+                raise ValueError(f'{name}: expected a name, got {getattr(self, name)!r}')
+        if not (isinstance(self.num_frames, int) and self.num_frames > 0):
+            raise ValueError(f'num_frames: expected a number above 0, got {self.num_frames!r}')
+        for name in ('path', 'pixel_masks', 'tracks'):
+            path = getattr(self, name)
+            if path is not None and (os.path.isabs(path) or _leaves(path)):
+                raise ValueError(f"{name}: expected a path below the dataset's folder, got {path}")
+        object.__setattr__(self, 'intervals', tuple(map(tuple, self.intervals)))
+        last = 0
+        for interval in self.intervals:
+            if len(interval) != 2 or not all(isinstance(edge, int) for edge in interval):
+                raise ValueError(f'intervals: expected pairs of frame numbers, got {interval}')
+            start, end = interval
+            if not last <= start < end <= self.num_frames:
+                raise ValueError(
+                    f'intervals: expected ascending stretches within 0 to {self.num_frames}, '
+                    f'got {list(map(list, self.intervals))}'
+                )
+            last = end
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(F,) uint8, 1 where the frame is abnormal."""
+        labels = np.zeros(self.num_frames, np.uint8)
+        for start, end in self.intervals:
+            labels[start:end] = 1
+        return labels
+
+
+def intervals_of(labels: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """The stretches of (F,) labels that are not 0: 0-based, end exclusive."""
+    edges = np.flatnonzero(np.diff(np.asarray(labels) != 0, prepend=False, append=False))
+    return tuple((int(start), int(end)) for start, end in edges.reshape(-1, 2))
+
+
+def write_annotations(
+    file: str | Path, metainfo: dict[str, Any], videos: Sequence[VideoAnnotation]
+) -> None:
+    """Write the annotation file of a split, whole or not at all.
+
+    Args:
+        file: Where to.
+        metainfo: Holds at least :data:`METAINFO`.
+        videos: Of the split, in the order in which they are scored.
+    """
+    _check(str(file), metainfo, videos)
+    rows = []
+    for video in videos:
+        entry = {key: value for key, value in asdict(video).items() if value not in ('', None)}
+        rows.append('  ' + json.dumps(entry, ensure_ascii=False))
+    # A video a line, so that a person finds it and a diff shows it.
+    text = f'{{"metainfo": {json.dumps(metainfo, ensure_ascii=False)},\n"data_list": [\n'
+    with atomic_path(file) as tmp:
+        tmp.write_text(text + ',\n'.join(rows) + '\n]}\n', encoding='utf-8')
+
+
+def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnotation]]:
+    """Read what :func:`write_annotations` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, the video and the field that is off.
+    """
+    file = Path(file)
+    try:
+        content = json.loads(file.read_text(encoding='utf-8'))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{file}: no such annotation file') from error
+    except ValueError as error:
+        raise ValueError(f'{file}: not JSON: {error}') from error
+    if not isinstance(content, dict) or set(content) != {'metainfo', 'data_list'}:
+        raise ValueError(f'{file}: expected an object with metainfo and data_list')
+    known = {field.name for field in fields(VideoAnnotation)}
+    videos = []
+    for number, entry in enumerate(content['data_list']):
+        where = f'{file}: data_list[{number}]'
+        if not isinstance(entry, dict) or not {'video', 'path', 'num_frames'} <= set(entry):
+            raise ValueError(f'{where}: expected an object with video, path and num_frames')
+        if unknown := sorted(set(entry) - known):
+            raise ValueError(f'{where} ({entry["video"]}): unknown fields {unknown}')
+        try:
+            videos.append(VideoAnnotation(**entry))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f'{where} ({entry["video"]}): {error}') from error
+    _check(str(file), content['metainfo'], videos)
+    return content['metainfo'], videos
+
+
+def _check(file: str, metainfo: dict[str, Any], videos: Sequence[VideoAnnotation]) -> None:
+    if missing := [key for key in METAINFO if key not in metainfo]:
+        raise ValueError(f'{file}: metainfo: missing {missing}')
+    if not videos:
+        raise ValueError(f'{file}: data_list: expected at least one video')
+    names = [video.video for video in videos]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f'{file}: data_list: videos named twice: {twice[:5]}')
+
+
+def _leaves(path: str) -> bool:
+    return os.path.normpath(path).split(os.sep)[0] == os.pardir
