@@ -303,6 +303,7 @@ def test_shanghaitech_in_its_layout_and_label_format(plaza, shared, tmp_path):
         },
     )
     cfg.model = small.model
+    cfg.model.scorer.weights = dict(smm=1.0, nearest=1.0)
     for stage in ('spatial', 'features'):
         part = cfg.stages[stage]
         for transform in part.get('pipeline') or part.train_dataloader.dataset.pipeline:

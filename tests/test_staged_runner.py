@@ -181,6 +181,15 @@ class TestBadInput:
             train(tiny_config(data, tmp_path / 'work'))
         assert not (tmp_path / 'work/proposals').exists()
 
+    def test_attributes_with_a_weight_must_be_measured(self, plaza, tmp_path):
+        cfg = tiny_config(plaza, tmp_path)
+        cfg.stages.features.pipeline = [
+            t for t in cfg.stages.features.pipeline if t.type != 'MeasureAttributes'
+        ]
+        with pytest.raises(ValueError, match='features.pipeline has no MeasureAttributes'):
+            train(cfg)
+        assert not (tmp_path / 'proposals').exists()
+
     def test_no_objects_at_all_is_an_error(self, plaza, tmp_path):
         cfg = tiny_config(plaza, tmp_path, **{'proposer.min_area': 10**6})
         with pytest.raises(ValueError, match='no object in any training video'):

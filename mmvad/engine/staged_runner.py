@@ -87,6 +87,12 @@ class StagedRunner:
         # Bad input shows before hours of work, not after.
         for split in self.splits:
             self.videos(split).labels  # noqa: B018
+        measured = any(t['type'] == 'MeasureAttributes' for t in self.cfg.stages.features.pipeline)
+        if 'attributes' in self.cfg.model.scorer.weights and not measured:
+            raise ValueError(
+                'model.scorer.weights: attributes have a weight, but stages.features.pipeline has '
+                'no MeasureAttributes'
+            )
         stage = self.cfg.get('stage')
         if stage is not None and stage not in STAGES:
             raise ValueError(f'stage: expected one of {STAGES}, got {stage!r}')
