@@ -107,7 +107,7 @@ def test_built_smoother(kind):
 @pytest.mark.parametrize(
     ('smoothing', 'words'),
     [
-        (dict(type='median', sigma=2), "smoothing.type.*'median'"),
+        (dict(type='median', sigma=2), 'smoothing: expected the keys type and size'),
         (dict(type='causal', sigma=-1), 'smoothing.sigma.*-1'),
         (dict(type='causal', sigma=float('nan')), 'smoothing.sigma.*nan'),
         (dict(type='gaussian'), 'type and sigma'),

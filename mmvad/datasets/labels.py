@@ -6,12 +6,14 @@ Each reader takes the path from the config and the names of the videos in order,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from .frames import list_images
 
@@ -23,7 +25,7 @@ def frame_masks(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]
         file = _existing(path / f'{video}.npy')
         try:
             labels[video] = np.load(file, allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, EOFError) as error:
             raise ValueError(f'{file}: not a plain .npy array: {error}') from error
     return labels
 
@@ -49,12 +51,34 @@ def interval_mat(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray
     for (video, length), cell in zip(lengths.items(), cells, strict=True):
         # The file holds uint8, in which "end + 1" would wrap at 255.
         intervals = np.asarray(cell, np.int64).reshape(2, -1).T
-        if len(intervals) and not (intervals.min() >= 1 and intervals.max() <= length):
-            raise ValueError(f'{path}: gt of video {video}: intervals outside 1 to {length}')
-        labels[video] = np.zeros(length, np.uint8)
-        for start, end in intervals:
-            labels[video][start - 1 : end] = 1
+        labels[video] = _marked(f'{path}: gt of video {video}', length, intervals)
     return labels
+
+
+def ucsd_m(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """``UCSDped1.m``, ``UCSDped2.m``: one line a video, of 1-based inclusive ranges, such as
+    ``TestVideoFile{end+1}.gt_frame = [5:90, 140:200];``."""
+    rows = []
+    for number, line in enumerate(_existing(path).read_text(errors='replace').splitlines(), 1):
+        code = line.partition('%')[0].strip()
+        if 'gt_frame' not in code:
+            continue
+        found = re.fullmatch(r'TestVideoFile\{end\s*\+\s*1\}\.gt_frame\s*=\s*\[(.*)\]\s*;?', code)
+        parts = re.findall(r'[^\s,]+', re.sub(r'\s*:\s*', ':', found[1])) if found else []
+        if not found or not all(re.fullmatch(r'\d+(:\d+)?', part) for part in parts):
+            raise ValueError(
+                f'{path}: line {number}: expected TestVideoFile{{end+1}}.gt_frame = '
+                f'[start:end, ...];, got {code}'
+            )
+        # A lone number is a range of one frame.
+        edges = (tuple(map(int, part.split(':'))) for part in parts)
+        rows.append([(edge[0], edge[-1]) for edge in edges])
+    if len(rows) != len(lengths):
+        raise ValueError(f'{path}: has lines for {len(rows)} videos, expected {len(lengths)}')
+    return {
+        video: _marked(f'{path}: gt_frame of video {video}', length, row)
+        for (video, length), row in zip(lengths.items(), rows, strict=True)
+    }
 
 
 def mask_folders(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -71,6 +95,7 @@ READERS: dict[str, Callable[[Path, Mapping[str, int]], dict[str, np.ndarray]]] =
     frame_masks=frame_masks,
     avenue_volumes=avenue_volumes,
     interval_mat=interval_mat,
+    ucsd_m=ucsd_m,
     mask_folders=mask_folders,
 )
 
@@ -108,12 +133,22 @@ def _existing(path: Path) -> Path:
     return path
 
 
+def _marked(where: str, length: int, intervals: Iterable[tuple[int, int]]) -> np.ndarray:
+    """(F,) uint8, 1 within 1-based inclusive intervals."""
+    labels = np.zeros(length, np.uint8)
+    for start, end in intervals:
+        if not 1 <= start <= end <= length:
+            raise ValueError(f'{where}: interval {start} to {end}, expected within 1 to {length}')
+        labels[start - 1 : end] = 1
+    return labels
+
+
 def _mat(file: Path, key: str) -> np.ndarray:
     try:
         return loadmat(file, variable_names=[key])[key]
     except KeyError as error:
         raise ValueError(f'{file}: has no variable {key!r}') from error
-    except (ValueError, NotImplementedError, TypeError) as error:
+    except (ValueError, NotImplementedError, TypeError, MatReadError) as error:
         raise ValueError(f'{file}: not a MATLAB file scipy can read: {error}') from error
 
 

@@ -11,7 +11,7 @@ from mmaction.datasets import BaseActionDataset
 
 from mmvad.registry import DATASETS
 
-from .annotations import read_annotations
+from .annotations import VideoAnnotation, read_annotations
 from .frames import VIDEO_SUFFIXES, FrameSource, list_images
 from .labels import read_labels
 from .plaza import write_plaza
@@ -143,13 +143,37 @@ class VideoDataset(BaseActionDataset):
     def labels(self) -> dict[str, np.ndarray]:
         """``{video: (F,) uint8}``, empty when the config names no labels."""
         if self.ann_file:
-            infos = (self.get_data_info(i) for i in range(len(self)))
-            return {info['video']: info['annotation'].labels for info in infos}
+            return {annotation.video: annotation.labels for annotation in self._annotations}
         if self.label_cfg is None:
             return {}
         return read_labels(
             self.label_cfg['format'], Path(self.data_root) / self.label_cfg['path'], self.lengths
         )
+
+    @property
+    def ground_truth(self) -> str:
+        """Where the labels are from."""
+        if self.ann_file:
+            return self.annotation_metainfo['ground_truth']
+        return str(self.label_cfg and Path(self.data_root) / self.label_cfg['path'])
+
+    @property
+    def scenes(self) -> dict[str, str]:
+        """Video to scene, empty where the annotation file names none."""
+        return {a.video: a.scene for a in self._annotations if a.scene}
+
+    @property
+    def pixel_masks(self) -> dict[str, Path | None]:
+        """Video to its pixel masks, None where there are none."""
+        root = Path(self.data_root)
+        masks = {a.video: root / a.pixel_masks for a in self._annotations if a.pixel_masks}
+        return {video: masks.get(video) for video in self.lengths}
+
+    @property
+    def _annotations(self) -> list[VideoAnnotation]:
+        if not self.ann_file:
+            return []
+        return [self.get_data_info(i)['annotation'] for i in range(len(self))]
 
     def source(self, video: str) -> FrameSource:
         """The frames of one video."""

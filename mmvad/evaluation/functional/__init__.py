@@ -5,18 +5,40 @@ from mmvad.evaluation.functional.postprocess import (
     causal_gaussian_smooth,
     frame_scores,
     gaussian_smooth,
+    median_smooth,
+    min_max,
+)
+from mmvad.evaluation.functional.precision_recall import AveragePrecision, average_precision
+from mmvad.evaluation.functional.rbdc_tbdc import (
+    Detections,
+    Regions,
+    RegionTrackAUC,
+    region_track_auc,
+    regions_from_masks,
 )
 from mmvad.evaluation.functional.roc import FrameAUC, equal_error_rate, frame_auc
+from mmvad.evaluation.functional.subsets import SUBSETS, kept_frames
 from mmvad.evaluation.functional.tracks import link_objects, smooth_along_tracks
 
 __all__ = [
+    'SUBSETS',
+    'AveragePrecision',
+    'Detections',
     'FrameAUC',
+    'RegionTrackAUC',
+    'Regions',
+    'average_precision',
     'build_smoother',
     'causal_gaussian_smooth',
     'equal_error_rate',
     'frame_auc',
     'frame_scores',
     'gaussian_smooth',
+    'kept_frames',
     'link_objects',
+    'median_smooth',
+    'min_max',
+    'region_track_auc',
+    'regions_from_masks',
     'smooth_along_tracks',
 ]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, median_filter
 
 # Both filters end where a Gaussian's weight falls below 0.04 % of its peak.
 _TRUNCATE = 4.0
@@ -100,28 +100,70 @@ def causal_gaussian_smooth(scores: np.ndarray, sigma: float) -> np.ndarray:
     return np.convolve(history, weights / weights.sum(), mode='valid')
 
 
-_SMOOTHERS = {'gaussian': gaussian_smooth, 'causal': causal_gaussian_smooth}
+def median_smooth(scores: np.ndarray, size: int) -> np.ndarray:
+    """Running median over time, for a video that is known as a whole.
+
+    The first and last score go on beyond the video's ends.
+
+    Args:
+        scores: (F,).
+        size: Frames in the window, odd; 1 leaves the scores as they are.
+
+    Returns:
+        Smoothed scores (F,) float64.
+    """
+    return median_filter(np.asarray(scores, dtype=np.float64), size, mode='nearest')
+
+
+def min_max(scores: np.ndarray) -> np.ndarray:
+    """One video's scores brought to 0 ... 1 by their own least and largest.
+
+    Common in the literature, and flattering: each video's largest score becomes 1, normal or not,
+    with knowledge of the whole video. Constant scores become 0.
+
+    Args:
+        scores: (F,).
+
+    Returns:
+        (F,) float64.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if len(scores) == 0 or np.ptp(scores) == 0:
+        return np.zeros_like(scores)
+    return (scores - scores.min()) / np.ptp(scores)
+
+
+_SMOOTHERS = {
+    'gaussian': (gaussian_smooth, 'sigma'),
+    'causal': (causal_gaussian_smooth, 'sigma'),
+    'median': (median_smooth, 'size'),
+}
 
 
 def build_smoother(smoothing: Mapping | None) -> Callable[[np.ndarray], np.ndarray]:
     """The smoothing function that a config names.
 
     Args:
-        smoothing: ``dict(type='gaussian' or 'causal', sigma=frames)``, or None for no smoothing.
+        smoothing: ``dict(type='gaussian' or 'causal', sigma=frames)``, ``dict(type='median',
+            size=frames)``, or None for no smoothing.
 
     Raises:
-        ValueError: The mapping has other keys, an unknown type or a negative sigma.
+        ValueError: The mapping has other keys, an unknown type, a negative sigma or an even size.
     """
     if smoothing is None:
         return np.array
-    if set(smoothing) != {'type', 'sigma'}:
-        raise ValueError(
-            f'smoothing: expected the keys type and sigma (in frames), got {sorted(smoothing)}'
-        )
-    kind, sigma = smoothing['type'], smoothing['sigma']
+    kind = smoothing.get('type')
     if kind not in _SMOOTHERS:
         raise ValueError(f'smoothing.type: expected one of {sorted(_SMOOTHERS)}, got {kind!r}')
-    if not (isinstance(sigma, (int, float)) and math.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f'smoothing.sigma: expected a number of frames from 0 up, got {sigma!r}')
-    smoother = _SMOOTHERS[kind]
-    return lambda scores: smoother(scores, sigma)
+    smoother, name = _SMOOTHERS[kind]
+    if set(smoothing) != {'type', name}:
+        raise ValueError(
+            f'smoothing: expected the keys type and {name} (in frames), got {sorted(smoothing)}'
+        )
+    value = smoothing[name]
+    if name == 'size':
+        if not (isinstance(value, int) and value > 0 and value % 2):
+            raise ValueError(f'smoothing.size: expected an odd number of frames, got {value!r}')
+    elif not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+        raise ValueError(f'smoothing.sigma: expected a number of frames from 0 up, got {value!r}')
+    return lambda scores: smoother(scores, value)

@@ -1,0 +1,59 @@
+"""Pixel-level ground truth of one video, in the formats the public datasets come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.io import loadmat
+
+from .frames import list_images
+
+
+def read_pixel_masks(path: str | Path) -> np.ndarray:
+    """Masks of all frames of one video.
+
+    Args:
+        path: ``.npy`` (F, H, W), as ShanghaiTech's; ``.mat`` with ``volLabel``, as Avenue's; or a
+            folder of one mask image a frame, as UCSD's.
+
+    Returns:
+        (F, H, W) bool, True where a pixel is abnormal.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If it cannot be read, or masks differ in size; the message names the file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        masks = [_image(file) for file in list_images(path)]
+    elif not path.is_file():
+        raise FileNotFoundError(f'{path}: no such pixel masks')
+    elif path.suffix == '.npy':
+        try:
+            masks = np.load(path, allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f'{path}: not a plain .npy array: {error}') from error
+    elif path.suffix == '.mat':
+        try:
+            masks = list(loadmat(path, variable_names=['volLabel'])['volLabel'].ravel())
+        except KeyError as error:
+            raise ValueError(f"{path}: has no variable 'volLabel'") from error
+        except (ValueError, NotImplementedError, TypeError) as error:
+            raise ValueError(f'{path}: not a MATLAB file scipy can read: {error}') from error
+    else:
+        raise ValueError(f'{path}: expected a folder of images, a .npy or a .mat file')
+    if len(masks) == 0:
+        raise ValueError(f'{path}: holds no masks')
+    sizes = {np.shape(mask) for mask in masks}
+    if len(sizes) != 1 or len(next(iter(sizes))) != 2:
+        raise ValueError(f'{path}: expected masks (H, W) of one size, got {sorted(sizes)[:3]}')
+    return np.stack([np.asarray(mask) > 0 for mask in masks])
+
+
+def _image(file: Path) -> np.ndarray:
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ValueError(f'{file}: does not decode as an image')
+    return mask

@@ -1,0 +1,317 @@
+"""The evaluator: report, subsets, score files, and the tool on plaza's and Ped2's ground truth."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import REPO
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
+from mmvad.datasets.labels import read_labels
+from mmvad.datasets.pixel_masks import read_pixel_masks
+from mmvad.evaluation.functional import (
+    SUBSETS,
+    Detections,
+    Regions,
+    kept_frames,
+    min_max,
+    regions_from_masks,
+)
+from mmvad.evaluation.report import check_scores, evaluate, fuse, postprocess
+from mmvad.evaluation.score_files import read_boxes, read_scores
+
+
+@pytest.fixture
+def case():
+    rng = np.random.default_rng(0)
+    labels = {v: (rng.random(n) < p).astype(np.uint8) for v, n, p in CASES}
+    labels['c'][:] = 0
+    scores = {v: rng.normal(size=len(label)) + label for v, label in labels.items()}
+    return scores, labels
+
+
+CASES = (('a', 60, 0.5), ('b', 80, 0.2), ('c', 30, 0.0))
+
+
+class TestReport:
+    def test_figures_are_those_of_scikit_learn(self, case):
+        scores, labels = case
+        report = evaluate(scores, labels, smoothing=dict(type='gaussian', sigma=2))
+        x, y = (np.concatenate([part[v] for v in labels]) for part in (scores, labels))
+        assert report['raw']['auc/micro'] == pytest.approx(100 * roc_auc_score(y, x))
+        assert report['raw']['ap/step'] == pytest.approx(100 * average_precision_score(y, x))
+        smooth = postprocess(scores, dict(type='gaussian', sigma=2))
+        z = np.concatenate([smooth[v] for v in labels])
+        assert report['processed']['auc/micro'] == pytest.approx(100 * roc_auc_score(y, z))
+        assert report['protocol'] == dict(
+            videos=3,
+            frames=170,
+            abnormal_frames=int(y.sum()),
+            subset=None,
+            smoothing=dict(type='gaussian', sigma=2),
+            per_video_min_max=False,
+        )
+        assert report['videos'][0]['auc'] == pytest.approx(
+            100 * roc_auc_score(labels['a'], smooth['a'])
+        )
+        assert report['videos'][2]['auc'] is None
+        assert evaluate(scores, labels)['processed'] is None
+
+    def test_min_max_and_the_median_are_per_video(self, case):
+        done = postprocess(case[0], dict(type='median', size=3), per_video_min_max=True)
+        for video, scores in done.items():
+            assert (scores.min(), scores.max()) == (0, 1)
+            middle = np.median(case[0][video][9:12])
+            low, high = (
+                f(postprocess(case[0], dict(type='median', size=3))[video])
+                for f in (np.min, np.max)
+            )
+            assert scores[10] == pytest.approx((middle - low) / (high - low))
+        np.testing.assert_array_equal(min_max(np.full(4, 3.0)), np.zeros(4))
+
+    def test_scenes_put_videos_together(self, case):
+        scores, labels = case
+        rows = evaluate(scores, labels, scenes=dict(a='x', b='y', c='x'))['scenes']
+        both = [np.concatenate([part['a'], part['c']]) for part in (labels, scores)]
+        assert [(row['name'], row['frames']) for row in rows] == [('x', 90), ('y', 80)]
+        assert rows[0]['auc'] == pytest.approx(100 * roc_auc_score(*both))
+
+    def test_region_figures_of_perfect_boxes(self, case):
+        scores, labels = case
+        frames = [np.flatnonzero(label) for label in labels.values()]
+        videos = np.concatenate([np.full(len(f), n) for n, f in enumerate(frames)])
+        frames = np.concatenate(frames)
+        boxes = np.tile([10.0, 10, 30, 30], (len(frames), 1))
+        regions = Regions(videos, frames, boxes, np.zeros(len(frames), np.int64))
+        found = Detections(videos, frames, boxes + 1, np.ones(len(frames)))
+        report = evaluate(scores, labels, regions=regions, detections=found)
+        assert report['regions'] == dict(rbdc=100, tbdc=100)
+        late = Detections(np.array([0]), np.array([60]), boxes[:1], np.ones(1))
+        with pytest.raises(ValueError, match='a box in frame 60, but it has 60'):
+            evaluate(scores, labels, regions=regions, detections=late)
+
+    @pytest.mark.parametrize(
+        ('change', 'words'),
+        [
+            (lambda s: s.pop('b'), r"no scores of 1 of 3 videos: \['b'\]"),
+            (lambda s: s.update(d=s['a']), r"scores of 1 videos without labels: \['d'\]"),
+            (lambda s: s.update(a=s['a'][:-1]), r"'a': expected 60 scores.*\(59,\)"),
+            (lambda s: s.update(a=s['a'][:, None]), r"'a': .*\(60, 1\)"),
+            (lambda s: s['b'].put(7, np.nan), r"'b': 1 of 80 .* nan in frame 7"),
+            (lambda s: s['b'].put([3, 9], np.inf), r"'b': 2 of 80 .* inf in frame 3"),
+            (lambda s: s.update(a=np.array(['x'] * 60)), "'a': expected numbers"),
+        ],
+    )
+    def test_scores_that_do_not_fit_are_named(self, case, change, words):
+        scores = {video: array.copy() for video, array in case[0].items()}
+        change(scores)
+        with pytest.raises(ValueError, match=words):
+            check_scores(scores, case[1])
+
+    def test_fusion_is_a_weighted_sum(self, case):
+        one, two = case[0], {video: array**2 for video, array in case[0].items()}
+        fused = fuse(dict(one=one, two=two, three=one), dict(one=2.0, two=0.5))
+        np.testing.assert_allclose(fused['b'], 2 * one['b'] + 0.5 * two['b'])
+        with pytest.raises(ValueError, match=r"no score sets named \['four'\]"):
+            fuse(dict(one=one), dict(four=1.0))
+        with pytest.raises(ValueError, match="'a' has 60 scores in one and 59 in two"):
+            fuse(dict(one=one, two=dict(two, a=two['a'][1:])), dict(one=1.0, two=1.0))
+
+    def test_ten_million_frames_take_seconds(self):
+        rng = np.random.default_rng(0)
+        labels = {f'{n:04d}': (rng.random(10_000) < 0.3).astype(np.uint8) for n in range(1000)}
+        scores = {video: rng.normal(size=10_000) + label for video, label in labels.items()}
+        start = time.monotonic()
+        report = evaluate(scores, labels)
+        assert time.monotonic() - start < 60  # about 20 on two idle cores
+        assert report['protocol']['frames'] == 10_000_000
+        assert report['raw']['auc/micro'] == pytest.approx(76.02, abs=0.1)
+
+
+class TestSubsets:
+    def test_avenue_frames(self):
+        lengths = {f'{n:02d}': 1439 for n in range(1, 22)}
+        kept = kept_frames('hr_avenue', lengths)
+        assert len(kept) == 21 and kept['04'].all()
+        assert not kept['01'][75:121].any() and kept['01'][74] and kept['01'][121]
+        gone = sum(int((~keep).sum()) for keep in kept.values())
+        ranges = [r for part in SUBSETS['hr_avenue'].values() for r in part]
+        assert gone == sum(last - first + 1 for first, last in ranges)
+
+    def test_shanghaitech_keeps_38697_frames(self, shared):
+        folder = shared / 'annotations/shanghaitech/test_frame_mask'
+        lengths = {p.stem: len(np.load(p, allow_pickle=False)) for p in folder.glob('*.npy')}
+        labels = read_labels('frame_masks', folder, dict(sorted(lengths.items())))
+        kept = kept_frames('hr_shanghaitech', lengths)
+        assert (len(kept), sum(map(len, kept.values()))) == (101, 38697)
+        scores = {video: label + 0.0 for video, label in labels.items()}
+        report = evaluate(scores, labels, subset='hr_shanghaitech')
+        assert report['protocol']['frames'] == 38697
+        assert report['raw']['auc/micro'] == 100
+
+    def test_a_subset_that_does_not_fit_is_named(self):
+        with pytest.raises(ValueError, match="subset: expected one of .*'hr_ped2'"):
+            kept_frames('hr_ped2', {})
+        with pytest.raises(ValueError, match="hr_avenue: .*'01'.* 2 videos"):
+            kept_frames('hr_avenue', {'1': 9, '2': 9})
+        with pytest.raises(ValueError, match="frames 390 to 436 of video '01', which has 400"):
+            kept_frames('hr_avenue', {f'{n:02d}': 400 for n in range(1, 22)})
+
+
+class TestScoreFiles:
+    def write_all(self, folder, scores):
+        (folder / 'npy').mkdir()
+        for video, array in scores.items():
+            np.save(folder / 'npy' / f'{video}.npy', array)
+        np.savez(folder / 'all.npz', **scores)
+        lists = {video: array.tolist() for video, array in scores.items()}
+        (folder / 'all.json').write_text(json.dumps(lists))
+        with open(folder / 'all.csv', 'w', newline='') as file:
+            writer = csv.writer(file)
+            writer.writerow(['score', 'video', 'frame'])
+            for video, array in scores.items():
+                order = np.random.default_rng(0).permutation(len(array))
+                writer.writerows((repr(float(array[i])), video, i) for i in order)
+
+    def test_every_format_gives_the_same(self, tmp_path, case):
+        self.write_all(tmp_path, case[0])
+        for name in ('npy', 'all.npz', 'all.json', 'all.csv'):
+            found = read_scores(tmp_path / name)
+            assert set(found) == {'a', 'b', 'c'}, name
+            for video, array in case[0].items():
+                np.testing.assert_array_equal(found[video], array)
+
+    @pytest.mark.parametrize(
+        ('name', 'text', 'words'),
+        [
+            ('s.json', '[1, 2]', 's.json: expected an object'),
+            ('s.json', '{"a": [1, "2"]}', "s.json: video 'a', frame 1: got '2'"),
+            ('s.json', '{"a": ', 's.json: not JSON'),
+            ('s.csv', 'video,score\na,1', r"expected the columns .* missing \['frame'\]"),
+            ('s.csv', 'video,frame,score\na,0,1\na,2,1', "video 'a': no score of 1 frames.* 1"),
+            (
+                's.csv',
+                'video,frame,score\na,0,1\na,0,1',
+                "line 3: frame 0 of video 'a' comes twice",
+            ),
+            ('s.csv', 'video,frame,score\na,-1,1', "line 2: frame: .*'-1'"),
+            ('s.csv', 'video,frame,score\na,0,high', "line 2: score: .*'high'"),
+            ('s.npz', 'PK no', 's.npz: not a plain numpy file'),
+            ('s.txt', '1', 's.txt: expected a folder of .npy'),
+        ],
+    )
+    def test_bad_files_are_named(self, tmp_path, name, text, words):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match=words):
+            read_scores(tmp_path / name)
+
+    def test_pickles_are_refused(self, tmp_path):
+        np.savez(tmp_path / 's.npz', a=np.array([None]))
+        with pytest.raises(ValueError, match="s.npz: array 'a'"):
+            read_scores(tmp_path / 's.npz')
+        with pytest.raises(FileNotFoundError, match='nowhere'):
+            read_scores(tmp_path / 'nowhere')
+
+    def test_boxes_from_both_formats(self, tmp_path):
+        (tmp_path / 'boxes').mkdir()
+        frames, boxes = np.array([2, 5]), np.array([[0, 0, 4, 5], [1, 1, 3, 9.5]])
+        np.savez(tmp_path / 'boxes/b.npz', frames=frames, boxes=boxes, all=np.array([0.5, 2]))
+        lines = ['video,frame,x1,y1,x2,y2,score', 'b,2,0,0,4,5,0.5', 'b,5,1,1,3,9.5,2']
+        (tmp_path / 'boxes.csv').write_text('\n'.join(lines))
+        for found in (
+            read_boxes(tmp_path / 'boxes', ['a', 'b'], 'all'),
+            read_boxes(tmp_path / 'boxes.csv', ['a', 'b']),
+        ):
+            assert found.videos.tolist() == [1, 1] and found.frames.tolist() == [2, 5]
+            np.testing.assert_array_equal(found.boxes, boxes)
+            np.testing.assert_array_equal(found.scores, [0.5, 2])
+        with pytest.raises(ValueError, match="b.npz: no array named 'score'"):
+            read_boxes(tmp_path / 'boxes', ['a', 'b'])
+        with pytest.raises(ValueError, match=r"not in the test set: \['b.npz'\]"):
+            read_boxes(tmp_path / 'boxes', ['a'])
+        with pytest.raises(ValueError, match="line 2: video 'b' is not in the test set"):
+            read_boxes(tmp_path / 'boxes.csv', ['a'])
+
+
+def run_tool(*args) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, REPO / 'tools/evaluate.py', *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def annotate_plaza(plaza, folder):
+    """Annotation file of the tiny plaza's test split, beside links to its data."""
+    (folder / 'testing').symlink_to(plaza / 'testing')
+    videos = []
+    for video in ('00', '01'):
+        labels = np.load(plaza / f'testing/test_frame_mask/{video}.npy')
+        videos.append(
+            VideoAnnotation(
+                video,
+                f'testing/frames/{video}',
+                len(labels),
+                intervals_of(labels),
+                scene='plaza',
+                pixel_masks=f'testing/test_pixel_mask/{video}.npy',
+            )
+        )
+    meta = dict(dataset='plaza', split='testing', ground_truth='frame masks of the generator')
+    write_annotations(folder / 'testing.json', meta, videos)
+    return {video.video: video.labels for video in videos}
+
+
+def test_the_tool_on_plaza(plaza, tmp_path):
+    labels = annotate_plaza(plaza, tmp_path)
+    rng = np.random.default_rng(0)
+    ours = {video: rng.normal(size=len(label)) + label for video, label in labels.items()}
+    theirs = {video: rng.normal(size=len(label)) for video, label in labels.items()}
+    np.savez(tmp_path / 'ours.npz', **ours)
+    np.savez(tmp_path / 'theirs.npz', **theirs)
+    (tmp_path / 'boxes').mkdir()
+    for video in labels:
+        masks = read_pixel_masks(plaza / f'testing/test_pixel_mask/{video}.npy')
+        found = regions_from_masks(masks)
+        np.savez(
+            tmp_path / f'boxes/{video}.npz',
+            frames=found.frames,
+            boxes=found.boxes,
+            score=np.ones(len(found.frames)),
+        )
+    done = run_tool(
+        tmp_path / 'ours.npz', f'b={tmp_path}/theirs.npz', '--dataset', tmp_path / 'testing.json',
+        '--smooth', 'gaussian:2', '--fuse', 'ours=1', 'b=0.5', '--per-video',
+        '--out', tmp_path / 'report.json',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'ground truth: frame masks of the generator' in done.stdout
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert list(report['score_sets']) == sorted(['ours', 'b', 'fused'])
+    fused = fuse(dict(ours=ours, b=theirs), dict(ours=1, b=0.5))
+    expected = evaluate(fused, labels, smoothing=dict(type='gaussian', sigma=2.0))
+    assert report['score_sets']['fused']['processed'] == pytest.approx(expected['processed'])
+    done = run_tool(
+        tmp_path / 'ours.npz', '--dataset', tmp_path / 'testing.json', '--boxes', tmp_path / 'boxes'
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split('rbdc (boxes)')[1].split()[0]) == 100
+    assert float(done.stdout.split('tbdc (boxes)')[1].split()[0]) == 100
+
+
+def test_the_tool_names_what_is_off(plaza, tmp_path):
+    labels = annotate_plaza(plaza, tmp_path)
+    np.savez(tmp_path / 's.npz', **{v: np.zeros(len(label) - 1) for v, label in labels.items()})
+    done = run_tool(tmp_path / 's.npz', '--dataset', tmp_path / 'testing.json')
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: s: video '00': expected 40 scores, one a frame, got an array of shape (39,)"
+    )
