@@ -35,6 +35,7 @@ def finished(plaza, tmp_path_factory) -> Path:
 def figures(work_dir: Path) -> dict:
     metrics = json.loads((work_dir / 'metrics.json').read_text())
     metrics.pop('seconds')
+    metrics.pop('protocol')
     return metrics
 
 
@@ -44,7 +45,16 @@ class TestWholeRun:
         assert metrics['frames'] == 80 and metrics['videos'] == 2
         assert 0 < metrics['abnormal_frames'] < 80
         assert 0 <= metrics['auc/micro'] <= 100
-        assert {'auc/micro_raw', 'auc/macro', 'auc_smm/micro', 'auc_spatial/micro'} <= set(metrics)
+        assert {
+            'auc/micro_raw',
+            'auc/macro',
+            'ap/step',
+            'rbdc',
+            'tbdc_raw',
+            'auc_smm/micro',
+        } <= set(metrics)
+        assert metrics['protocol']['ground_truth'].endswith('testing/test_frame_mask')
+        assert len((finished / 'videos.csv').read_text().splitlines()) == 3
         stages = {'proposals', 'captions', 'spatial', 'features', 'temporal', 'test'}
         assert set(metrics['seconds']) == stages
         assert all(seconds > 0 for seconds in metrics['seconds'].values())

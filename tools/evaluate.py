@@ -14,14 +14,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.datasets import VideoDataset
-from mmvad.datasets.pixel_masks import read_pixel_masks
-from mmvad.evaluation.functional import Regions, regions_from_masks
+from mmvad.engine.regions import read_regions
 from mmvad.evaluation.report import evaluate, fuse
 from mmvad.evaluation.score_files import read_boxes, read_scores
 from mmvad.registry import DATASETS
@@ -89,26 +87,6 @@ def parse_weights(pairs: list[str]) -> dict[str, float]:
     return weights
 
 
-def read_regions(dataset: VideoDataset) -> Regions:
-    """Ground-truth regions of the videos' pixel masks."""
-    parts = []
-    for number, (video, masks) in enumerate(dataset.pixel_masks.items()):
-        if masks is None:
-            continue
-        array = read_pixel_masks(masks)
-        if array.shape != (dataset.lengths[video], *dataset.source(video).frame_shape):
-            raise ValueError(
-                f'{masks}: masks (F, H, W) {array.shape}, but video {video!r} has '
-                f'{dataset.lengths[video]} frames of {dataset.source(video).frame_shape}'
-            )
-        parts.append(regions_from_masks(array, number))
-    if not parts:
-        raise ValueError('--boxes: the dataset names no pixel masks; its annotation file must')
-    return Regions(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0]))
-    )
-
-
 def cell(value: float | None, width: int) -> str:
     """A figure in per cent, '-' where there is none."""
     return '-'.rjust(width) if value is None else f'{value:{width}.2f}'
@@ -154,8 +132,11 @@ def main() -> None:
     if args.boxes:
         if len(sets) != 1 or args.fuse:
             raise ValueError('--boxes: they belong to one score set; give one')
+        regions = read_regions(dataset)
+        if regions is None:
+            raise ValueError('--boxes: the dataset names no pixel masks that hold a region')
         boxes = dict(
-            regions=read_regions(dataset),
+            regions=regions,
             detections=read_boxes(args.boxes, list(dataset.lengths), args.channel),
         )
     if args.fuse:

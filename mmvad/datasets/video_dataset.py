@@ -33,6 +33,9 @@ class VideoDataset(BaseActionDataset):
         labels: Without ``ann_file``: ``dict(format=..., path=...)`` of the frame-level ground
             truth, the path below ``data_root``; formats in :mod:`mmvad.datasets.labels`. None:
             there are no labels.
+        pixel_masks: Without ``ann_file``: where the pixel masks of a video are below ``data_root``
+            (see :func:`~mmvad.datasets.pixel_masks.read_pixel_masks`), with ``{video}`` for its
+            name.
         min_frames: Videos must have at least so many frames.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
 
@@ -46,15 +49,17 @@ class VideoDataset(BaseActionDataset):
         data_root: str,
         data_prefix: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        pixel_masks: str | None = None,
         ann_file: str = '',
         min_frames: int = 1,
         pipeline: list | tuple = (),
         **kwargs,
     ) -> None:
         if ann_file:
-            if data_prefix or labels:
+            if data_prefix or labels or pixel_masks:
                 raise ValueError(
-                    f'ann_file: {ann_file} names videos and labels; drop data_prefix and labels'
+                    f'ann_file: {ann_file} names videos, labels and masks; drop data_prefix, '
+                    'labels and pixel_masks'
                 )
             data_prefix = {}
         elif len(data_prefix or {}) != 1 or not set(data_prefix) <= {'img', 'video'}:
@@ -62,6 +67,7 @@ class VideoDataset(BaseActionDataset):
                 f'data_prefix: expected dict(img=...) or dict(video=...), got {data_prefix}'
             )
         self.label_cfg = labels
+        self.mask_path = pixel_masks
         self.min_frames = min_frames
         super().__init__(
             ann_file=ann_file,
@@ -165,9 +171,11 @@ class VideoDataset(BaseActionDataset):
     @property
     def pixel_masks(self) -> dict[str, Path | None]:
         """Video to its pixel masks, None where there are none."""
+        paths = {a.video: a.pixel_masks for a in self._annotations}
+        if self.mask_path:
+            paths = {video: self.mask_path.format(video=video) for video in self.lengths}
         root = Path(self.data_root)
-        masks = {a.video: root / a.pixel_masks for a in self._annotations if a.pixel_masks}
-        return {video: masks.get(video) for video in self.lengths}
+        return {v: root / paths[v] if paths.get(v) else None for v in self.lengths}
 
     @property
     def _annotations(self) -> list[VideoAnnotation]:

@@ -27,6 +27,7 @@ from mmvad.structures import (
 )
 
 from .folders import StageFolders
+from .regions import read_regions
 from .stages import extract_features, extract_tubes, generate_captions, load_tubes, write_report
 
 STAGES = ('tubes', 'captions', 'spatial', 'features', 'temporal', 'test')
@@ -332,7 +333,8 @@ class StagedRunner:
     def _evaluate(self, model: LocalVAD) -> dict[str, float]:
         start = time.monotonic()
         stage = self.cfg.stages.test
-        evaluator = dict(stage.evaluator, out_dir=str(self.work_dir))
+        videos = self.videos('testing')
+        evaluator = dict(stage.evaluator, out_dir=str(self.work_dir), regions=read_regions(videos))
         runner = self._runner(
             'test',
             {},
@@ -342,14 +344,17 @@ class StagedRunner:
             test_evaluator=evaluator,
         )
         metrics = runner.test()
-        write_report(self.videos('testing'), self.work_dir, stage.annotate, stage.evaluator.score)
+        write_report(videos, self.work_dir, stage.annotate, stage.evaluator.score)
         seconds = {}
         for name in ('proposals', 'captions', 'spatial', 'features', 'temporal'):
             manifests = sorted((self.work_dir / name).rglob('manifest.json'))
             records = [StageFolder(file.parent, '').record for file in manifests]
             seconds[name] = round(sum(record.get('seconds', 0) for record in records), 1)
         seconds['test'] = round(time.monotonic() - start, 1)
-        write_json(self.work_dir / 'metrics.json', dict(metrics, seconds=seconds))
+        protocol = dict(stage.evaluator.to_dict(), ground_truth=videos.ground_truth)
+        write_json(
+            self.work_dir / 'metrics.json', dict(metrics, seconds=seconds, protocol=protocol)
+        )
         if 'auc/micro' in metrics:
             self.logger.info(
                 f'micro-AUC {metrics["auc/micro"]:.2f} % (without smoothing '

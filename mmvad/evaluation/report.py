@@ -145,24 +145,35 @@ def evaluate(
         raw=frame_figures(raw, truth),
         processed=frame_figures(final, truth) if changed else None,
         regions=None,
-        videos=[_row(video, [video], final, truth) for video in truth],
+        videos=[auc_row(video, [video], final, truth) for video in truth],
         scenes=[],
     )
     if scenes:
         groups: dict[str, list[str]] = {}
         for video in truth:
             groups.setdefault(scenes.get(video, ''), []).append(video)
-        report['scenes'] = [_row(scene, group, final, truth) for scene, group in groups.items()]
+        report['scenes'] = [auc_row(scene, group, final, truth) for scene, group in groups.items()]
     if regions is not None and detections is not None:
-        masks = [kept.get(video, np.zeros(len(label), bool)) for video, label in labels.items()]
-        found = region_track_auc(
-            _within(regions, masks), _within(detections, masks), report['protocol']['frames']
-        )
-        report['regions'] = dict(rbdc=100 * found.rbdc, tbdc=100 * found.tbdc)
+        report['regions'] = region_figures(regions, detections, labels, subset)
     return report
 
 
-def _row(name: str, group: list[str], scores: Scores, labels: Scores) -> dict[str, Any]:
+def region_figures(
+    regions: Regions, detections: Detections, labels: Scores, subset: str | None = None
+) -> dict[str, float]:
+    """``rbdc`` and ``tbdc`` in per cent; arguments as for :func:`evaluate`."""
+    lengths = {video: len(label) for video, label in labels.items()}
+    kept = kept_frames(subset, lengths)
+    masks = [kept.get(video, np.zeros(length, bool)) for video, length in lengths.items()]
+    found = region_track_auc(
+        _within(regions, masks), _within(detections, masks), sum(int(m.sum()) for m in masks)
+    )
+    return dict(rbdc=100 * found.rbdc, tbdc=100 * found.tbdc)
+
+
+def auc_row(name: str, group: list[str], scores: Scores, labels: Scores) -> dict[str, Any]:
+    """A row of a table: frames, abnormal frames and AUC (per cent; None for one class) of some
+    videos together."""
     label = np.concatenate([labels[video] for video in group])
     auc = None
     if 0 < label.sum() < len(label):

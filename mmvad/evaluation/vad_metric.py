@@ -19,12 +19,17 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmvad.evaluation.functional import (
+    Detections,
+    Regions,
     build_smoother,
     frame_auc,
     frame_scores,
+    kept_frames,
     link_objects,
+    min_max,
     smooth_along_tracks,
 )
+from mmvad.evaluation.report import auc_row, frame_figures, region_figures
 from mmvad.registry import METRICS
 from mmvad.structures.artifacts import atomic_path
 
@@ -40,28 +45,34 @@ class VADMetric(BaseMetric):
     ``labels`` (name to (F,) of 0 and 1; empty when there are none, then no AUC is reported).
 
     Figures in per cent: ``auc/micro``, ``auc/macro`` (one-class videos padded),
-    ``auc/macro_skipped`` (one-class videos left out) and ``auc/eer`` of the smoothed scores of
-    the channel ``score``, ``auc/micro_raw`` and ``auc/macro_raw`` of the same without smoothing
-    of either kind, then ``auc_<channel>/micro`` and ``auc_<channel>/micro_raw`` of every channel.
-    With ``tracking`` also ``auc/micro_tracked``: smoothed along tracks, but not over frames.
-    Counts: ``frames``, ``abnormal_frames``, ``videos``, ``videos_padded``,
-    ``videos_without_objects``.
+    ``auc/macro_skipped`` (one-class videos left out), ``auc/eer``, ``ap/step`` and
+    ``ap/trapezoid`` of the post-processed scores of the channel ``score``, the same with ``_raw``
+    behind their names without any post-processing, then ``auc_<channel>/micro`` and
+    ``auc_<channel>/micro_raw`` of every channel. With ``tracking`` also ``auc/micro_tracked``:
+    smoothed along tracks, but not over frames. With ``regions`` also ``rbdc`` and ``tbdc`` of the
+    boxes, whose scores are smoothed along tracks at most, ``rbdc_raw`` and ``tbdc_raw``. Counts:
+    ``frames``, ``abnormal_frames``, ``videos``, ``videos_padded``, ``videos_without_objects``.
 
     Args:
         score: The channel that gives the final score.
         channels: The channels to report.
-        smoothing: ``dict(type='gaussian' or 'causal', sigma=frames)`` of the frames' scores; None
-            leaves them as they are.
+        smoothing: Of the frames' scores, see
+            :func:`~mmvad.evaluation.functional.build_smoother`; None leaves them as they are.
+        per_video_min_max: Bring each video's scores to 0 ... 1 after smoothing.
         tracking: ``dict(sigma=frames)``, and if need be ``min_iou``, ``max_gap``, ``causal`` and
             ``prior``: the objects' scores are smoothed along their tracks before the maximum over
             a frame's objects is taken (see
             :func:`~mmvad.evaluation.functional.link_objects` and
             :func:`~mmvad.evaluation.functional.smooth_along_tracks`). None takes them as they are.
-        out_dir: Where to write, for every video, the final scores ``scores/<video>.npy`` (F,)
-            float32, the same without smoothing of either kind ``scores/raw/<video>.npy``, and the
-            objects ``objects/<video>.npz`` (``frames`` (n,) int32 ascending, ``boxes`` (n, 4)
-            float32, one float32 array (n,) of unsmoothed scores a channel and, with ``tracking``,
-            ``tracks`` (n,) int32). None writes nothing.
+        subset: Score a part of the test set only, see
+            :func:`~mmvad.evaluation.functional.kept_frames`.
+        regions: Ground-truth regions; ``videos`` number the videos in the dataset's order.
+        out_dir: Where to write a table ``videos.csv`` and, for every video, the final scores
+            ``scores/<video>.npy`` (F,) float32, the same without post-processing
+            ``scores/raw/<video>.npy``, and the objects ``objects/<video>.npz`` (``frames`` (n,)
+            int32 ascending, ``boxes`` (n, 4) float32, one float32 array (n,) of unsmoothed scores
+            a channel and, with ``tracking``, ``tracks`` (n,) int32), whatever the subset. None
+            writes nothing.
         collect_device: Device that gathers the results of several processes.
         prefix: Prefix of the metric names.
         collect_dir: Folder for gathering on the CPU.
@@ -72,7 +83,10 @@ class VADMetric(BaseMetric):
         score: str = 'both',
         channels: Sequence[str] = ('smm', 'spatial', 'both'),
         smoothing: Mapping | None = None,
+        per_video_min_max: bool = False,
         tracking: Mapping | None = None,
+        subset: str | None = None,
+        regions: Regions | None = None,
         out_dir: str | Path | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -85,7 +99,10 @@ class VADMetric(BaseMetric):
             )
         self.score = score
         self.channels = tuple(channels)
-        self.smooth = build_smoother(smoothing)
+        smooth = build_smoother(smoothing)
+        self.smooth = (lambda scores: min_max(smooth(scores))) if per_video_min_max else smooth
+        self.subset = subset
+        self.regions = regions
         self.link, self.smooth_tracks = _build_tracking(tracking)
         self.out_dir = None if out_dir is None else Path(out_dir)
 
@@ -151,10 +168,18 @@ class VADMetric(BaseMetric):
             self._warn(f'{len(empty)} video(s) have no objects, score floor: {", ".join(empty)}')
         if self.out_dir is not None:
             self._write(objects, raw[self.score], final[self.score])
+        kept = kept_frames(self.subset, videos)
+        cut = [
+            {channel: _cut(scores, kept) for channel, scores in kind.items()}
+            for kind in (raw, tracked, final)
+        ]
+        figures = self._figures(*cut, _cut(labels, kept) if labels else {})
+        if 'auc/micro' in figures:
+            figures |= self._region_figures(objects, labels)
         return {
-            **self._figures(raw, tracked, final, labels),
-            'frames': sum(videos.values()),
-            'videos': len(videos),
+            **figures,
+            'frames': sum(int(keep.sum()) for keep in kept.values()),
+            'videos': len(kept),
             'videos_without_objects': len(empty),
         }
 
@@ -174,25 +199,48 @@ class VADMetric(BaseMetric):
             self._warn(f'all frames are labelled {int(all_labels[0])}: there is no AUC')
             return counts
 
-        smoothed = {channel: frame_auc(final[channel], labels) for channel in self.channels}
-        unsmoothed = {channel: frame_auc(raw[channel], labels) for channel in self.channels}
-        chosen, chosen_raw = smoothed[self.score], unsmoothed[self.score]
-        figures = {
-            'auc/micro': chosen.micro,
-            'auc/micro_raw': chosen_raw.micro,
-            'auc/macro': chosen.macro,
-            'auc/macro_raw': chosen_raw.macro,
-            'auc/macro_skipped': chosen.macro_skipped,
-            'auc/eer': chosen.eer,
-        }
+        one_class = sum(int(label.min() == label.max()) for label in labels.values())
+        counts['videos_padded'] = one_class
+        smoothed = frame_figures(final[self.score], labels)
+        unsmoothed = frame_figures(raw[self.score], labels)
+        figures = smoothed | {f'{name}_raw': value for name, value in unsmoothed.items()}
         if self.link is not None:
-            figures['auc/micro_tracked'] = frame_auc(tracked[self.score], labels).micro
+            figures['auc/micro_tracked'] = 100 * frame_auc(tracked[self.score], labels).micro
         for channel in self.channels:
-            figures[f'auc_{channel}/micro'] = smoothed[channel].micro
-            figures[f'auc_{channel}/micro_raw'] = unsmoothed[channel].micro
-        counts['videos_padded'] = len(chosen.padded)
-        # macro_skipped is NaN when every video is of one class: nothing to report then.
-        return {k: 100 * v for k, v in figures.items() if np.isfinite(v)} | counts
+            for scores, kind in ((final, ''), (raw, '_raw')):
+                value = frame_auc(scores[channel], labels).micro
+                figures[f'auc_{channel}/micro{kind}'] = 100 * value
+        if self.out_dir is not None:
+            rows = [auc_row(v, [v], final[self.score], labels) for v in labels]
+            plain = [auc_row(v, [v], raw[self.score], labels)['auc'] for v in labels]
+            with atomic_path(self.out_dir / 'videos.csv') as path:
+                lines = ['video,frames,abnormal_frames,auc,auc_raw']
+                for row, auc_raw in zip(rows, plain, strict=True):
+                    cells = ('' if v is None else f'{v:.2f}' for v in (row['auc'], auc_raw))
+                    start = f'{row["name"]},{row["frames"]},{row["abnormal_frames"]}'
+                    lines.append(','.join([start, *cells]))
+                path.write_text('\n'.join(lines) + '\n')
+        return figures | counts
+
+    def _region_figures(
+        self, objects: dict[str, dict], labels: dict[str, np.ndarray]
+    ) -> dict[str, float]:
+        """RBDC and TBDC of the objects' boxes, with scores smoothed along tracks and without."""
+        if self.regions is None:
+            return {}
+        tables = list(objects.values())
+        tracked = [self._smoothed_along_tracks(table)[self.score] for table in tables]
+        place = dict(
+            videos=np.concatenate([np.full(len(t['frames']), n) for n, t in enumerate(tables)]),
+            frames=np.concatenate([t['frames'] for t in tables]).astype(np.int64),
+            boxes=np.concatenate([t['boxes'] for t in tables]).astype(np.float64),
+        )
+        figures = {}
+        for scores, kind in ((tracked, ''), ([t[self.score] for t in tables], '_raw')):
+            found = Detections(scores=np.concatenate(scores).astype(np.float64), **place)
+            values = region_figures(self.regions, found, labels, self.subset)
+            figures |= {f'{name}{kind}': value for name, value in values.items()}
+        return figures
 
     def _objects_of(self, sample: dict) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (n, 4) and scores (n, C) of one data sample, float32, after checks."""
@@ -275,6 +323,14 @@ class VADMetric(BaseMetric):
     @staticmethod
     def _warn(text: str) -> None:
         print_log(f'VADMetric: {text}', logger='current', level=logging.WARNING)
+
+
+def _cut(arrays: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict:
+    """The kept frames of each video; arrays of another length are left for others to refuse."""
+    return {
+        video: arrays[video][keep] if len(arrays[video]) == len(keep) else arrays[video]
+        for video, keep in kept.items()
+    }
 
 
 def _build_tracking(tracking: Mapping | None) -> tuple[Callable | None, Callable | None]:

@@ -7,4 +7,5 @@ test_dataset = dict(
     data_root=data_root,
     data_prefix=dict(img='testing/frames'),
     labels=dict(format='interval_mat', path='ped2.mat'),
+    pixel_masks='testing/Test0{video}_gt',
 )

@@ -12,4 +12,5 @@ test_dataset = dict(
     data_root=data_root,
     data_prefix=dict(img='testing/frames'),
     labels=dict(format='frame_masks', path='testing/test_frame_mask'),
+    pixel_masks='testing/test_pixel_mask/{video}.npy',
 )

@@ -1,0 +1,35 @@
+"""Ground-truth regions of a test split, for region-level figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmvad.datasets import VideoDataset
+from mmvad.datasets.pixel_masks import read_pixel_masks
+from mmvad.evaluation.functional import Regions, regions_from_masks
+
+
+def read_regions(videos: VideoDataset) -> Regions | None:
+    """Regions of the videos' pixel masks; None where the dataset names no masks.
+
+    Videos without masks of their own hold no region: give masks for all that have anomalies.
+
+    Raises:
+        ValueError: If masks differ from the frames in number or size; the message names both.
+    """
+    parts = []
+    for number, (video, path) in enumerate(videos.pixel_masks.items()):
+        if path is None:
+            continue
+        masks = read_pixel_masks(path)
+        expected = (videos.lengths[video], *videos.source(video).frame_shape)
+        if masks.shape != expected:
+            raise ValueError(
+                f'{path}: masks (F, H, W) {masks.shape}, but the frames of video {video!r} are '
+                f'{expected}'
+            )
+        parts.append(regions_from_masks(masks, number))
+    if not sum(len(part.frames) for part in parts):
+        return None
+    names = ('videos', 'frames', 'boxes', 'tracks')
+    return Regions(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
