@@ -243,6 +243,28 @@ def test_videos_without_labels_are_scored(finished, plaza, tmp_path):
         assert (tmp_path / 'plots' / f'{video}.png').exists()
 
 
+def test_a_converted_dataset_gives_the_same_figures(finished, plaza, tmp_path):
+    """Plaza has ShanghaiTech's layout: its converter's annotation files tell the same."""
+    data = tmp_path / 'plaza'
+    names = {'00': '01_0010', '01': '01_0020'}
+    for split in ('training', 'testing'):
+        for old, new in names.items():
+            (data / split / 'frames').mkdir(parents=True, exist_ok=True)
+            (data / split / 'frames' / new).symlink_to(plaza / split / 'frames' / old)
+    for kind in ('frame', 'pixel'):
+        (data / f'testing/test_{kind}_mask').mkdir()
+        for old, new in names.items():
+            source = plaza / f'testing/test_{kind}_mask/{old}.npy'
+            (data / f'testing/test_{kind}_mask/{new}.npy').symlink_to(source)
+    script = REPO / 'tools/dataset_converters/shanghaitech.py'
+    subprocess.run([sys.executable, script, data], check=True)
+    cfg = tiny_config(data, tmp_path / 'work', load_from=str(finished / 'localvad.pth'))
+    for split, name in (('train_dataset', 'training'), ('test_dataset', 'testing')):
+        cfg[split] = dict(type='VideoDataset', data_root=str(data), ann_file=f'{name}.json')
+    RUNNERS.build(cfg).test()
+    assert figures(tmp_path / 'work') == figures(finished)
+
+
 def test_training_without_a_test_split_leaves_a_model(plaza, tmp_path):
     cfg = tiny_config(plaza, tmp_path)
     cfg.test_dataset = None

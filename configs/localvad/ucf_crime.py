@@ -5,16 +5,5 @@ _base_ = [
     '../_base_/datasets/ucf_crime.py',
     '../_base_/models/localvad.py',
     '../_base_/schedules/localvad.py',
+    '../_base_/rpn_clip.py',
 ]
-proposer = dict(
-    type='MMDetProposer',
-    config='mmdet::rpn/rpn_r50_fpn_1x_coco.py',
-    checkpoint='checkpoints/rpn_r50_fpn_1x_coco.pth',
-    score_thr=0.7,
-    nms_iou=0.3,
-)
-captioner = dict(
-    type='CLIPCaptioner',
-    model='ViT-B-16-quickgelu',
-    pretrained='checkpoints/clip_vit_b_16.pt',
-)

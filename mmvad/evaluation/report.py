@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from mmvad.evaluation.functional import (
+    AveragePrecision,
     Detections,
+    FrameAUC,
     Regions,
     average_precision,
     build_smoother,
@@ -75,14 +76,12 @@ def postprocess(
     return {video: min_max(array) for video, array in done.items()} if per_video_min_max else done
 
 
-def frame_figures(scores: Scores, labels: Scores) -> dict[str, float]:
+def frame_figures(roc: FrameAUC, precision: AveragePrecision) -> dict[str, float]:
     """All frame-level figures, in per cent.
 
     ``auc/micro``, ``auc/macro`` (one-class videos padded), ``auc/macro_skipped`` (left out; absent
     when every video is of one class), ``auc/eer``, ``ap/step``, ``ap/trapezoid``.
     """
-    roc = frame_auc(scores, labels)
-    precision = average_precision(scores, labels)
     figures = {
         'auc/micro': roc.micro,
         'auc/macro': roc.macro,
@@ -92,6 +91,19 @@ def frame_figures(scores: Scores, labels: Scores) -> dict[str, float]:
         'ap/trapezoid': precision.trapezoid,
     }
     return {name: 100 * value for name, value in figures.items() if np.isfinite(value)}
+
+
+def video_rows(roc: FrameAUC, labels: Scores) -> list[dict[str, Any]]:
+    """A row a video: name, frames, abnormal frames, AUC in per cent (None for one class)."""
+    return [
+        dict(
+            name=video,
+            frames=len(label),
+            abnormal_frames=int(label.sum()),
+            auc=100 * roc.videos[video] if video in roc.videos else None,
+        )
+        for video, label in labels.items()
+    ]
 
 
 def evaluate(
@@ -133,6 +145,7 @@ def evaluate(
     if changed:
         done = postprocess(scores, smoothing, per_video_min_max)
         final = {video: done[video][keep] for video, keep in kept.items()}
+    roc = frame_auc(final, truth)
     report: dict[str, Any] = dict(
         protocol=dict(
             videos=len(truth),
@@ -142,17 +155,22 @@ def evaluate(
             smoothing=None if smoothing is None else dict(smoothing),
             per_video_min_max=per_video_min_max,
         ),
-        raw=frame_figures(raw, truth),
-        processed=frame_figures(final, truth) if changed else None,
+        raw=frame_figures(frame_auc(raw, truth) if changed else roc, average_precision(raw, truth)),
+        processed=frame_figures(roc, average_precision(final, truth)) if changed else None,
         regions=None,
-        videos=[auc_row(video, [video], final, truth) for video in truth],
+        videos=video_rows(roc, truth),
         scenes=[],
     )
     if scenes:
         groups: dict[str, list[str]] = {}
         for video in truth:
             groups.setdefault(scenes.get(video, ''), []).append(video)
-        report['scenes'] = [auc_row(scene, group, final, truth) for scene, group in groups.items()]
+        # A scene is one ROC over all of its videos' frames.
+        joined, joined_truth = (
+            {scene: np.concatenate([part[v] for v in group]) for scene, group in groups.items()}
+            for part in (final, truth)
+        )
+        report['scenes'] = video_rows(frame_auc(joined, joined_truth), joined_truth)
     if regions is not None and detections is not None:
         report['regions'] = region_figures(regions, detections, labels, subset)
     return report
@@ -169,16 +187,6 @@ def region_figures(
         _within(regions, masks), _within(detections, masks), sum(int(m.sum()) for m in masks)
     )
     return dict(rbdc=100 * found.rbdc, tbdc=100 * found.tbdc)
-
-
-def auc_row(name: str, group: list[str], scores: Scores, labels: Scores) -> dict[str, Any]:
-    """A row of a table: frames, abnormal frames and AUC (per cent; None for one class) of some
-    videos together."""
-    label = np.concatenate([labels[video] for video in group])
-    auc = None
-    if 0 < label.sum() < len(label):
-        auc = 100 * float(roc_auc_score(label, np.concatenate([scores[v] for v in group])))
-    return dict(name=name, frames=len(label), abnormal_frames=int(label.sum()), auc=auc)
 
 
 def _within(items: Regions | Detections, masks: list[np.ndarray]) -> Any:

@@ -21,6 +21,7 @@ from mmengine.logging import print_log
 from mmvad.evaluation.functional import (
     Detections,
     Regions,
+    average_precision,
     build_smoother,
     frame_auc,
     frame_scores,
@@ -29,7 +30,7 @@ from mmvad.evaluation.functional import (
     min_max,
     smooth_along_tracks,
 )
-from mmvad.evaluation.report import auc_row, frame_figures, region_figures
+from mmvad.evaluation.report import frame_figures, region_figures, video_rows
 from mmvad.registry import METRICS
 from mmvad.structures.artifacts import atomic_path
 
@@ -199,26 +200,27 @@ class VADMetric(BaseMetric):
             self._warn(f'all frames are labelled {int(all_labels[0])}: there is no AUC')
             return counts
 
-        one_class = sum(int(label.min() == label.max()) for label in labels.values())
-        counts['videos_padded'] = one_class
-        smoothed = frame_figures(final[self.score], labels)
-        unsmoothed = frame_figures(raw[self.score], labels)
-        figures = smoothed | {f'{name}_raw': value for name, value in unsmoothed.items()}
+        aucs = {c: frame_auc(final[c], labels) for c in self.channels}
+        raw_aucs = {c: frame_auc(raw[c], labels) for c in self.channels}
+        chosen, chosen_raw = aucs[self.score], raw_aucs[self.score]
+        figures = frame_figures(chosen, average_precision(final[self.score], labels))
+        plain = frame_figures(chosen_raw, average_precision(raw[self.score], labels))
+        figures |= {f'{name}_raw': value for name, value in plain.items()}
         if self.link is not None:
             figures['auc/micro_tracked'] = 100 * frame_auc(tracked[self.score], labels).micro
         for channel in self.channels:
-            for scores, kind in ((final, ''), (raw, '_raw')):
-                value = frame_auc(scores[channel], labels).micro
-                figures[f'auc_{channel}/micro{kind}'] = 100 * value
+            figures[f'auc_{channel}/micro'] = 100 * aucs[channel].micro
+            figures[f'auc_{channel}/micro_raw'] = 100 * raw_aucs[channel].micro
+        counts['videos_padded'] = len(chosen.padded)
         if self.out_dir is not None:
-            rows = [auc_row(v, [v], final[self.score], labels) for v in labels]
-            plain = [auc_row(v, [v], raw[self.score], labels)['auc'] for v in labels]
+            lines = ['video,frames,abnormal_frames,auc,auc_raw']
+            for row, other in zip(
+                video_rows(chosen, labels), video_rows(chosen_raw, labels), strict=True
+            ):
+                cells = ('' if v is None else f'{v:.2f}' for v in (row['auc'], other['auc']))
+                start = f'{row["name"]},{row["frames"]},{row["abnormal_frames"]}'
+                lines.append(','.join([start, *cells]))
             with atomic_path(self.out_dir / 'videos.csv') as path:
-                lines = ['video,frames,abnormal_frames,auc,auc_raw']
-                for row, auc_raw in zip(rows, plain, strict=True):
-                    cells = ('' if v is None else f'{v:.2f}' for v in (row['auc'], auc_raw))
-                    start = f'{row["name"]},{row["frames"]},{row["abnormal_frames"]}'
-                    lines.append(','.join([start, *cells]))
                 path.write_text('\n'.join(lines) + '\n')
         return figures | counts
 

@@ -22,6 +22,7 @@ class FrameAUC:
         macro_skipped: The same mean over the videos that hold both classes; NaN when none does.
         eer: Equal error rate of the micro curve.
         padded: Names of the one-class videos that were padded for ``macro``.
+        videos: Area of each video that holds both classes.
     """
 
     micro: float
@@ -29,6 +30,7 @@ class FrameAUC:
     macro_skipped: float
     eer: float
     padded: tuple[str, ...]
+    videos: Mapping[str, float]
 
 
 def frame_auc(scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> FrameAUC:
@@ -72,6 +74,7 @@ def frame_auc(scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
         macro_skipped=float(np.mean([*two_class.values()])) if two_class else float('nan'),
         eer=equal_error_rate(fpr, tpr),
         padded=tuple(one_class),
+        videos={video: float(value) for video, value in two_class.items()},
     )
 
 
