@@ -18,6 +18,7 @@ from mmvad.evaluation.functional import (
     average_precision,
     build_smoother,
     frame_auc,
+    group_aucs,
     kept_frames,
     min_max,
     region_track_auc,
@@ -93,16 +94,16 @@ def frame_figures(roc: FrameAUC, precision: AveragePrecision) -> dict[str, float
     return {name: 100 * value for name, value in figures.items() if np.isfinite(value)}
 
 
-def video_rows(roc: FrameAUC, labels: Scores) -> list[dict[str, Any]]:
-    """A row a video: name, frames, abnormal frames, AUC in per cent (None for one class)."""
+def auc_rows(aucs: Mapping[str, float], labels: Scores) -> list[dict[str, Any]]:
+    """A row a video or scene: name, frames, abnormal frames, AUC (per cent; None for one class)."""
     return [
         dict(
-            name=video,
+            name=name,
             frames=len(label),
             abnormal_frames=int(label.sum()),
-            auc=100 * roc.videos[video] if video in roc.videos else None,
+            auc=100 * aucs[name] if name in aucs else None,
         )
-        for video, label in labels.items()
+        for name, label in labels.items()
     ]
 
 
@@ -158,7 +159,7 @@ def evaluate(
         raw=frame_figures(frame_auc(raw, truth) if changed else roc, average_precision(raw, truth)),
         processed=frame_figures(roc, average_precision(final, truth)) if changed else None,
         regions=None,
-        videos=video_rows(roc, truth),
+        videos=auc_rows(roc.videos, truth),
         scenes=[],
     )
     if scenes:
@@ -170,7 +171,7 @@ def evaluate(
             {scene: np.concatenate([part[v] for v in group]) for scene, group in groups.items()}
             for part in (final, truth)
         )
-        report['scenes'] = video_rows(frame_auc(joined, joined_truth), joined_truth)
+        report['scenes'] = auc_rows(group_aucs(joined, joined_truth), joined_truth)
     if regions is not None and detections is not None:
         report['regions'] = region_figures(regions, detections, labels, subset)
     return report

@@ -30,7 +30,7 @@ from mmvad.evaluation.functional import (
     min_max,
     smooth_along_tracks,
 )
-from mmvad.evaluation.report import frame_figures, region_figures, video_rows
+from mmvad.evaluation.report import auc_rows, frame_figures, region_figures
 from mmvad.registry import METRICS
 from mmvad.structures.artifacts import atomic_path
 
@@ -215,7 +215,7 @@ class VADMetric(BaseMetric):
         if self.out_dir is not None:
             lines = ['video,frames,abnormal_frames,auc,auc_raw']
             for row, other in zip(
-                video_rows(chosen, labels), video_rows(chosen_raw, labels), strict=True
+                auc_rows(chosen.videos, labels), auc_rows(chosen_raw.videos, labels), strict=True
             ):
                 cells = ('' if v is None else f'{v:.2f}' for v in (row['auc'], other['auc']))
                 start = f'{row["name"]},{row["frames"]},{row["abnormal_frames"]}'

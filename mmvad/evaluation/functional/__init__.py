@@ -16,7 +16,7 @@ from mmvad.evaluation.functional.rbdc_tbdc import (
     region_track_auc,
     regions_from_masks,
 )
-from mmvad.evaluation.functional.roc import FrameAUC, equal_error_rate, frame_auc
+from mmvad.evaluation.functional.roc import FrameAUC, equal_error_rate, frame_auc, group_aucs
 from mmvad.evaluation.functional.subsets import SUBSETS, kept_frames
 from mmvad.evaluation.functional.tracks import link_objects, smooth_along_tracks
 
@@ -34,6 +34,7 @@ __all__ = [
     'frame_auc',
     'frame_scores',
     'gaussian_smooth',
+    'group_aucs',
     'kept_frames',
     'link_objects',
     'median_smooth',

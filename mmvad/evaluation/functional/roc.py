@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import auc, roc_auc_score, roc_curve
+from sklearn.metrics import auc, roc_curve
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,13 @@ def frame_auc(scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
             f'{len(scores)} video(s) are labelled {int(all_labels[0])}'
         )
 
-    two_class, one_class = {}, {}
-    for video, video_scores in scores.items():
-        video_labels = labels[video]
-        if video_labels.min() != video_labels.max():
-            two_class[video] = roc_auc_score(video_labels, video_scores)
-        else:
-            one_class[video] = roc_auc_score(
-                np.append(video_labels, [0, 1]),
-                np.append(video_scores, [video_scores.min(), video_scores.max()]),
-            )
+    two_class = group_aucs(scores, labels)
+    one_class = {}
+    for video in scores.keys() - two_class.keys():
+        low, high = scores[video].min(), scores[video].max()
+        one_class[video] = _area(
+            np.append(labels[video], [0, 1]), np.append(scores[video], [low, high])
+        )
     # One curve for both figures: sorting many millions of frames is what takes the time.
     fpr, tpr, _ = roc_curve(all_labels, all_scores)
     return FrameAUC(
@@ -73,9 +70,30 @@ def frame_auc(scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
         macro=float(np.mean([*two_class.values(), *one_class.values()])),
         macro_skipped=float(np.mean([*two_class.values()])) if two_class else float('nan'),
         eer=equal_error_rate(fpr, tpr),
-        padded=tuple(one_class),
-        videos={video: float(value) for video, value in two_class.items()},
+        padded=tuple(video for video in scores if video in one_class),
+        videos=two_class,
     )
+
+
+def group_aucs(
+    scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Area under the ROC of each group of frames that holds both classes.
+
+    Args:
+        scores: Name of the group to anomaly scores (F,).
+        labels: Name of the group to labels (F,).
+    """
+    return {
+        name: _area(labels[name], values)
+        for name, values in scores.items()
+        if labels[name].min() != labels[name].max()
+    }
+
+
+def _area(labels: np.ndarray, scores: np.ndarray) -> float:
+    # What roc_auc_score gives, which takes a third longer to look at its arguments.
+    return float(auc(*roc_curve(labels, scores)[:2]))
 
 
 def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
