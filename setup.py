@@ -35,7 +35,9 @@ INSTALL_REQUIRES = [
     'setuptools<81',
 ]
 
-EXTRAS_REQUIRE = {'dev': ['pytest>=8.0', 'ruff>=0.9', 'pre-commit>=3.0', 'wheel']}
+EXTRAS_REQUIRE = {
+    'dev': ['pytest>=8.0', 'hypothesis>=6.100', 'ruff>=0.9', 'pre-commit>=3.0', 'wheel']
+}
 
 
 class BuildWithMim(build_py):

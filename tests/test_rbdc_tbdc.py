@@ -3,6 +3,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmvad.evaluation.functional import (
     Detections,
@@ -94,6 +96,30 @@ def random_case(seed):
         rng.integers(0, int(rng.integers(2, 40)), count) / 8 - 2,
     )
     return truth, found
+
+
+corners = st.tuples(*[st.integers(0, 12)] * 2, *[st.integers(1, 9)] * 2).map(
+    lambda c: (c[0], c[1], c[0] + c[2], c[1] + c[3])
+)
+places = st.tuples(st.integers(0, 1), st.integers(0, 3))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    truth=st.dictionaries(st.tuples(places, st.integers(0, 2)), corners, min_size=1, max_size=8),
+    found=st.lists(st.tuples(places, corners, st.integers(-3, 3)), max_size=12),
+)
+def test_matches_the_definitions_on_what_hypothesis_finds(truth, found):
+    truth = regions(*((v, f, corner, track) for ((v, f), track), corner in truth.items()))
+    found = detections(*((v, f, corner, score) for (v, f), corner, score in found))
+    result = region_track_auc(truth, found, num_frames=8)
+    points = naive_curve(truth, found, Fraction(1, 10), Fraction(1, 10))
+    x, y, z = (np.array(column, float) for column in zip(*points, strict=True))
+    np.testing.assert_allclose(result.false_positives_per_frame, x / 8)
+    np.testing.assert_allclose(result.region_rate, y)
+    np.testing.assert_allclose(result.track_rate, z)
+    assert result.rbdc == pytest.approx(naive_area(x / 8, y, 1))
+    assert result.tbdc == pytest.approx(naive_area(x / 8, z, 1))
 
 
 @pytest.mark.parametrize(

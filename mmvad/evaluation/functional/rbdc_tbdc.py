@@ -130,8 +130,8 @@ def region_track_auc(
         truth: All abnormal regions of the test set.
         detections: All scored boxes of the test set.
         num_frames: Number of frames of all test videos, those without regions included.
-        alpha: Lowest IoU of a hit, above 0 up to 1. The paper calls it beta.
-        beta: Lowest share of a hit track's regions, above 0 up to 1. The paper calls it alpha.
+        alpha: Lowest IoU of a hit, above 0 up to 1.
+        beta: Lowest share of a hit track's regions, above 0 up to 1.
 
     Raises:
         ValueError: There is no region, the regions and detections lie in more frames than
