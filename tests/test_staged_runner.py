@@ -200,6 +200,12 @@ class TestBadInput:
             train(cfg)
         assert not (tmp_path / 'proposals').exists()
 
+    def test_channels_that_the_scorer_lacks_are_named(self, plaza, tmp_path):
+        cfg = tiny_config(plaza, tmp_path)
+        cfg.model.scorer.weights = dict(smm=1.0)
+        with pytest.raises(ValueError, match=r"no \['spatial', 'attributes'\] .* it has"):
+            train(cfg)
+
     def test_no_objects_at_all_is_an_error(self, plaza, tmp_path):
         cfg = tiny_config(plaza, tmp_path, **{'proposer.min_area': 10**6})
         with pytest.raises(ValueError, match='no object in any training video'):

@@ -94,6 +94,13 @@ class StagedRunner:
                 'model.scorer.weights: attributes have a weight, but stages.features.pipeline has '
                 'no MeasureAttributes'
             )
+        channels = MODELS.build(self.cfg.model.scorer).channels
+        asked = self.cfg.stages.test.evaluator.get('channels', ())
+        if lacking := [name for name in asked if name not in channels]:
+            raise ValueError(
+                f'stages.test.evaluator.channels: the scorer has no {lacking} with the weights of '
+                f'model.scorer.weights; it has {list(channels)}'
+            )
         stage = self.cfg.get('stage')
         if stage is not None and stage not in STAGES:
             raise ValueError(f'stage: expected one of {STAGES}, got {stage!r}')
