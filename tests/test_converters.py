@@ -343,7 +343,9 @@ class TestAvenue:
         assert [video.video for video in training] == ['12']
         counts = {video.video: (video.num_frames, int(video.labels.sum())) for video in testing}
         assert counts == {'08': (36, 36), '21': (76, 53)}
-        assert 'warning: testing: 89 abnormal, published are 3,712' in capsys.readouterr().out
+        table = capsys.readouterr().out
+        assert 'warning: testing: 89 abnormal frames, published are 3,712' in table
+        assert table.splitlines()[-1].startswith('next: run tools/dataset_doctor.py')
 
 
 class TestShanghaiTech:

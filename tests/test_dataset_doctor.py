@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mmvad.datasets import VideoDataset
+from mmvad.datasets import VideoDataset, published
 from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
 from mmvad.datasets.doctor import CannotExamine, examine
 from mmvad.datasets.labels import read_labels
@@ -233,7 +233,7 @@ FAULTS = {
     ),
     'an image cut short': (
         cut('test/a/004.jpg', 0.8),
-        [('error', 'decoding', 'a', '1 of 12 images: 004.jpg')],
+        [('error', 'decoding', 'a', '1 of 12 images: 004.jpg is cut short')],
     ),
     'an image of another size': (
         reframe('006.jpg', lambda frame: frame[:10, :20]),
@@ -319,7 +319,7 @@ FAULTS = {
     ),
     'a mask image is broken': (
         write('masks/b_gt/003.bmp', 'no mask'),
-        [('error', 'decoding', 'b', '1 of 10 masks do not decode: 003.bmp')],
+        [('error', 'decoding', 'b', '1 of 10 masks: 003.bmp does not decode')],
     ),
     'a file of masks is no such file': (
         write('masks/c.mat', 'no matrix'),
@@ -389,6 +389,14 @@ FAULTS = {
         meta(split='all'),
         [('info', 'labels', '', "split 'all': neither training nor testing")],
     ),
+    'a scene that is no text': (
+        relist(a=dict(scene=3)),
+        [('error', 'annotation', 'a', 'scene: expected a text, got 3')],
+    ),
+    'counts of a dataset whose name is written in another way': (
+        meta(dataset='UCF-Crime'),
+        [('warning', 'counts', '', '4 videos, published are 290')],
+    ),
     'counts unlike the published': (
         meta(dataset='avenue'),
         [
@@ -443,14 +451,12 @@ def test_fast_looks_at_three_images_and_believes_the_container(tree):
     assert examine(tree / 'test.json', fast=True).exit_code == 0
     write('test/a/006.jpg', 'no picture')(tree)
     (finding,) = examine(tree / 'test.json', fast=True).findings
-    assert finding.message == '1 of 3 images: 006.jpg does not decode as a whole image'
+    assert finding.message == '1 of 3 images: 006.jpg does not decode as an image'
 
 
 def test_the_other_labelling_of_avenue_may_disagree_with_the_masks(tree, monkeypatch):
-    from mmvad.datasets.doctor import split
-
-    known = split.Published(4, 39, 10, abnormal_elsewhere=9)
-    monkeypatch.setitem(split.PUBLISHED, ('avenue', 'testing'), known)
+    known = published.Published(4, 39, 10, abnormal_elsewhere=9)
+    monkeypatch.setitem(published.PUBLISHED, ('avenue', 'testing'), known)
     relist(c=dict(intervals=[[0, 2]]))(tree)
     meta(dataset='avenue')(tree)
     report = examine(tree / 'test.json')

@@ -62,6 +62,36 @@ class TestFrames:
         with pytest.raises(ValueError, match='001.png: does not decode'):
             values(FrameSource(tmp_path))
 
+    def test_a_video_file_with_fewer_frames_than_it_states_is_named(self, tmp_path):
+        path = tmp_path / 'v.avi'
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 24))
+        for i in range(10):
+            writer.write(np.full((24, 32, 3), i * 20, np.uint8))
+        writer.release()
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        with pytest.raises(ValueError, match='v.avi: frame . of 10: .* states more frames'):
+            values(FrameSource(path))
+
+    def test_a_jpeg_file_that_is_cut_short_is_named(self, tmp_path):
+        rng = np.random.default_rng(0)
+        whole = cv2.imencode('.jpg', rng.integers(0, 255, (64, 64, 3), np.uint8))[1].tobytes()
+        preview = cv2.imencode('.jpg', np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+        # As cameras write it: a segment of the header (APP1) holds another whole JPEG image.
+        segment = b'\xff\xe1' + (len(preview) + 2).to_bytes(2, 'big') + preview
+        for data in (whole, whole[:2] + segment + whole[2:]):
+            (tmp_path / '0.jpg').write_bytes(data)
+            assert FrameSource(tmp_path)[0].shape == (64, 64, 3)
+            for size in (len(data) * 2 // 3, len(data) - 2):
+                (tmp_path / '0.jpg').write_bytes(data[:size])
+                with pytest.raises(ValueError, match='0.jpg: is cut short'):
+                    FrameSource(tmp_path)[0]
+
+    def test_images_of_another_format_than_their_suffix_says_are_read(self, tmp_path):
+        rng = np.random.default_rng(0)
+        image = rng.integers(0, 255, (300, 300, 3), np.uint8)  # so that all pairs of bytes occur
+        (tmp_path / '0.jpg').write_bytes(cv2.imencode('.png', image)[1].tobytes())
+        np.testing.assert_array_equal(FrameSource(tmp_path)[0], image)
+
     def test_a_frame_of_another_size_is_named(self, tmp_path):
         write_frames(tmp_path, 3)
         cv2.imwrite(str(tmp_path / '002.png'), np.zeros((10, 10, 3), np.uint8))
@@ -157,7 +187,16 @@ class TestAnnotations:
             (dict(intervals=[[5, 10]]), 'intervals: .*within 0 to 9'),
             (dict(intervals=[[5, 7], [6, 8]]), 'intervals: .*ascending'),
             (dict(intervals=[[1.5, 3]]), 'intervals: expected pairs'),
+            (dict(intervals=[[False, True]]), 'intervals: expected pairs'),
+            (dict(intervals=[3]), 'intervals: expected pairs'),
+            (dict(intervals=None), 'intervals: expected pairs'),
             (dict(num_frames=0), 'num_frames: expected'),
+            (dict(num_frames=True), 'num_frames: expected'),
+            (dict(pixel_masks=''), 'pixel_masks: expected a path below'),
+            (dict(tracks=3), 'tracks: expected a path below'),
+            (dict(path=None), 'path: expected a path below'),
+            (dict(scene=1), 'scene: expected a text'),
+            (dict(category=None), 'category: expected a text'),
             (dict(labels=[]), r"unknown fields \['labels'\]"),
         ],
     )
@@ -182,7 +221,22 @@ class TestAnnotations:
             write_annotations(tmp_path / 'x.json', self.META, [video, video])
         with pytest.raises(ValueError, match='metainfo: missing'):
             write_annotations(tmp_path / 'x.json', {}, [video])
+        with pytest.raises(ValueError, match='metainfo: expected an object, got None'):
+            write_annotations(tmp_path / 'x.json', None, [video])
         assert not (tmp_path / 'x.json').exists()
+
+    @pytest.mark.parametrize(
+        ('content', 'words'),
+        [
+            (dict(metainfo=None, data_list=[]), 'x.json: metainfo: expected an object, got None'),
+            (dict(metainfo=META, data_list=None), 'x.json: data_list: expected a list'),
+            (dict(metainfo=META, data_list=[]), 'x.json: data_list: expected at least one'),
+        ],
+    )
+    def test_files_of_another_form_are_named(self, tmp_path, content, words):
+        (tmp_path / 'x.json').write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=words):
+            read_annotations(tmp_path / 'x.json')
 
 
 class TestLabels:

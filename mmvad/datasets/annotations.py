@@ -50,20 +50,28 @@ class VideoAnnotation:
     tracks: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ('video', 'path'):
-            if not (isinstance(getattr(self, name), str) and getattr(self, name)):
-                raise ValueError(f'{name}: expected a name, got {getattr(self, name)!r}')
-        if not (isinstance(self.num_frames, int) and self.num_frames > 0):
+        if not (isinstance(self.video, str) and self.video):
+            raise ValueError(f'video: expected a name, got {self.video!r}')
+        if not (_is_number(self.num_frames) and self.num_frames > 0):
             raise ValueError(f'num_frames: expected a number above 0, got {self.num_frames!r}')
+        for name in ('scene', 'category'):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f'{name}: expected a text, got {getattr(self, name)!r}')
         for name in ('path', 'pixel_masks', 'tracks'):
             path = getattr(self, name)
-            if path is not None and (os.path.isabs(path) or _leaves(path)):
-                raise ValueError(f"{name}: expected a path below the dataset's folder, got {path}")
-        object.__setattr__(self, 'intervals', tuple(map(tuple, self.intervals)))
-        last = 0
+            if path is None and name != 'path':
+                continue
+            if not (isinstance(path, str) and path) or os.path.isabs(path) or _leaves(path):
+                raise ValueError(
+                    f"{name}: expected a path below the dataset's folder, got {path!r}"
+                )
+        if not isinstance(self.intervals, (list, tuple)):
+            raise ValueError(f'intervals: expected pairs of frame numbers, got {self.intervals!r}')
+        last, intervals = 0, []
         for interval in self.intervals:
-            if len(interval) != 2 or not all(isinstance(edge, int) for edge in interval):
-                raise ValueError(f'intervals: expected pairs of frame numbers, got {interval}')
+            pair = isinstance(interval, (list, tuple)) and len(interval) == 2
+            if not pair or not all(map(_is_number, interval)):
+                raise ValueError(f'intervals: expected pairs of frame numbers, got {interval!r}')
             start, end = interval
             if not last <= start < end <= self.num_frames:
                 raise ValueError(
@@ -71,6 +79,8 @@ class VideoAnnotation:
                     f'got {list(map(list, self.intervals))}'
                 )
             last = end
+            intervals.append((start, end))
+        object.__setattr__(self, 'intervals', tuple(intervals))
 
     @property
     def labels(self) -> np.ndarray:
@@ -124,6 +134,8 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
         raise ValueError(f'{file}: not JSON: {error}') from error
     if not isinstance(content, dict) or set(content) != {'metainfo', 'data_list'}:
         raise ValueError(f'{file}: expected an object with metainfo and data_list')
+    if not isinstance(content['data_list'], list):
+        raise ValueError(f'{file}: data_list: expected a list of videos')
     known = {field.name for field in fields(VideoAnnotation)}
     videos = []
     for number, entry in enumerate(content['data_list']):
@@ -134,13 +146,15 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
             raise ValueError(f'{where} ({entry["video"]}): unknown fields {unknown}')
         try:
             videos.append(VideoAnnotation(**entry))
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise ValueError(f'{where} ({entry["video"]}): {error}') from error
     _check(str(file), content['metainfo'], videos)
     return content['metainfo'], videos
 
 
 def _check(file: str, metainfo: dict[str, Any], videos: Sequence[VideoAnnotation]) -> None:
+    if not isinstance(metainfo, dict):
+        raise ValueError(f'{file}: metainfo: expected an object, got {metainfo!r}')
     if missing := [key for key in METAINFO if key not in metainfo]:
         raise ValueError(f'{file}: metainfo: missing {missing}')
     if not videos:
@@ -148,6 +162,11 @@ def _check(file: str, metainfo: dict[str, Any], videos: Sequence[VideoAnnotation
     names = [video.video for video in videos]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f'{file}: data_list: videos named twice: {twice[:5]}')
+
+
+def _is_number(value: Any) -> bool:
+    # JSON's true and false are ints to Python.
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _leaves(path: str) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 
 from .annotations import VideoAnnotation, intervals_of, write_annotations
 from .frames import VIDEO_SUFFIXES, FrameSource
+from .published import published_of
 
 
 def main(
@@ -53,16 +54,16 @@ def finish(
     root: Path,
     dataset: str,
     splits: Mapping[str, tuple[str, Sequence[VideoAnnotation]]],
-    known: Mapping[str, Mapping[str, int]] | None = None,
 ) -> None:
     """Write ``<root>/<split>.json`` for every split, all or none, and print a table of them.
+
+    Counts unlike the published ones are pointed out, but are no error: people use parts of a
+    dataset.
 
     Args:
         root: The dataset's folder.
         dataset: Its name.
         splits: ``{split: (where the labels are from, its videos)}``.
-        known: Published counts, ``{split: dict(videos=, frames=, abnormal=)}`` or some of these;
-            other counts are pointed out, but are no error: people use parts of a dataset.
     """
     with tempfile.TemporaryDirectory(prefix='.annotations.', dir=root) as folder:
         for split, (ground_truth, videos) in splits.items():
@@ -79,11 +80,10 @@ def finish(
             frames=sum(video.num_frames for video in videos),
             abnormal=sum(int(video.labels.sum()) for video in videos),
         )
-        published = (known or {}).get(split, {})
-        unlike = {name: n for name, n in published.items() if counts[name] != n}
-        note = '' if unlike or not published else '  as published'
-        for name, n in unlike.items():
-            warnings.append(f'warning: {split}: {counts[name]:,} {name}, published are {n:,}')
+        published = published_of(dataset, split)
+        unlike = published.unlike(**counts) if published else {}
+        note = '  as published' if published and not unlike else ''
+        warnings += [f'warning: {split}: {words}' for words in unlike.values()]
         videos, frames, abnormal = counts.values()
         print(f'{split:{width}}  {videos:>8,}{frames:>13,}{abnormal:>12,}{note}')
     for line in warnings:
@@ -91,6 +91,8 @@ def finish(
     for split, (ground_truth, _) in splits.items():
         print(f'labels of {split}: {ground_truth}')
     print('wrote', ', '.join(str(root / f'{split}.json') for split in splits))
+    # Decoding takes long, and video files that were cut may state more frames than they have.
+    print('next: run tools/dataset_doctor.py on each; frames were counted here, not decoded')
 
 
 def annotate(
@@ -188,7 +190,7 @@ def numbered(videos: Collection[str], first_to_last: str = '') -> dict[int, str]
     if first_to_last and sorted(numbers) != list(range(1, len(numbers) + 1)):
         raise ValueError(
             f'{first_to_last}: has labels by the order of the videos; expected videos 1 to '
-            f'{len(numbers)}, got {_some([str(number) for number in sorted(numbers)])}'
+            f'{len(numbers)}, got {some([str(number) for number in sorted(numbers)])}'
         )
     return numbers
 
@@ -201,10 +203,11 @@ def match(where: Path, videos: Collection[str], labelled: Iterable[str]) -> None
     """
     labelled = set(labelled)
     if missing := [video for video in videos if video not in labelled]:
-        raise ValueError(f'{where}: no labels of {len(missing)} videos: {_some(missing)}')
+        raise ValueError(f'{where}: no labels of {len(missing)} videos: {some(missing)}')
     if spare := sorted(labelled - set(videos)):
-        raise ValueError(f'{where}: labels of {len(spare)} videos not there: {_some(spare)}')
+        raise ValueError(f'{where}: labels of {len(spare)} videos not there: {some(spare)}')
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few of many names."""
     return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')

@@ -26,6 +26,33 @@ def list_images(folder: Path) -> list[Path]:
     return sorted((p for p in files if not p.name.startswith('.')), key=number)
 
 
+def read_image(file: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """Decode an image file.
+
+    Args:
+        file: Which.
+        flags: As ``cv2.imread`` takes them.
+
+    Raises:
+        ValueError: If it does not decode, or is a JPEG file that was cut short.
+    """
+    if file.suffix.lower() not in ('.jpg', '.jpeg'):
+        # OpenCV refuses files of the other formats that are cut short, and reads PNG faster so.
+        image = cv2.imread(str(file), flags)
+    else:
+        data = file.read_bytes()
+        # Of a JPEG file, cv2.imread fills up with grey what is cut off, and says nothing. A whole
+        # file has an end marker behind its last scan; a preview in the header has its own before.
+        # The bytes of other formats, under a wrong suffix, mean nothing of that kind.
+        is_jpeg = data.startswith(b'\xff\xd8')
+        if is_jpeg and data.rfind(b'\xff\xd9') <= data.rfind(b'\xff\xda'):
+            raise ValueError(f'{file}: is cut short')
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if image is None:
+        raise ValueError(f'{file}: does not decode as an image')
+    return image
+
+
 class FrameSource(Sequence[np.ndarray]):
     """Frames of one video as (H, W, 3) uint8 BGR arrays; all must have the first one's size.
 
@@ -33,7 +60,8 @@ class FrameSource(Sequence[np.ndarray]):
         path: Folder of images, or video file.
 
     Raises:
-        ValueError: From ``source[i]``, if frame i does not decode or has another size.
+        ValueError: From ``source[i]``, if frame i does not decode, is cut short, or has another
+            size.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -75,12 +103,15 @@ class FrameSource(Sequence[np.ndarray]):
             raise IndexError(f'{self.path}: frame {index} of {self._length}')
         if self._files is not None:
             name = self._files[index]
-            frame = cv2.imread(str(name), cv2.IMREAD_COLOR)
+            frame = read_image(name)
         else:
             name = f'{self.path}: frame {index} of {self._length}'
             frame = self._video.get_frame(index)
-        if frame is None:
-            raise ValueError(f'{name}: does not decode as an image')
+            if frame is None:
+                raise ValueError(
+                    f'{name}: does not decode; the file is damaged, or states more frames than '
+                    'it has'
+                )
         if self._shape is None:
             self._shape = frame.shape
         elif frame.shape != self._shape:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .annotations import VideoAnnotation
-from .converting import finish
+from .converting import finish, some
 from .frames import VIDEO_SUFFIXES, FrameSource
 from .interval_files import Interval, IntervalRow, merge_intervals
 
@@ -154,7 +154,6 @@ def finish_found(
     root: Path,
     dataset: str,
     splits: Mapping[str, tuple[str, list[VideoAnnotation]]],
-    known: Mapping[str, Mapping[str, int]],
 ) -> None:
     """:func:`~mmvad.datasets.converting.finish` for the splits that have videos: of a subset, one
     may have none.
@@ -168,9 +167,4 @@ def finish_found(
     splits = {split: content for split, content in splits.items() if content[1]}
     if not splits:
         raise ValueError(f'{root}: none of the videos of {dataset} is there')
-    finish(root, dataset, splits, known)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+    finish(root, dataset, splits)

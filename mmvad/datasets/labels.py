@@ -15,7 +15,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from .frames import list_images
+from .frames import list_images, read_image
 
 
 def frame_masks(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -87,7 +87,9 @@ def mask_folders(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray
     for video in lengths:
         digits = ''.join(filter(str.isdigit, video))
         folder = _existing(path / f'Test{int(digits or 0):03d}_gt')
-        labels[video] = np.array([_any(file) for file in list_images(folder)])
+        labels[video] = np.array(
+            [read_image(file, cv2.IMREAD_GRAYSCALE).any() for file in list_images(folder)]
+        )
     return labels
 
 
@@ -150,10 +152,3 @@ def _mat(file: Path, key: str) -> np.ndarray:
         raise ValueError(f'{file}: has no variable {key!r}') from error
     except (ValueError, NotImplementedError, TypeError, MatReadError) as error:
         raise ValueError(f'{file}: not a MATLAB file scipy can read: {error}') from error
-
-
-def _any(file: Path) -> bool:
-    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise ValueError(f'{file}: does not decode as an image')
-    return bool(mask.any())

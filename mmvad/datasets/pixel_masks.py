@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from scipy.io import loadmat
 
-from .frames import list_images
+from .frames import list_images, read_image
 
 
 def read_pixel_masks(path: str | Path) -> np.ndarray:
@@ -27,7 +27,7 @@ def read_pixel_masks(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     if path.is_dir():
-        masks = [_image(file) for file in list_images(path)]
+        masks = [read_image(file, cv2.IMREAD_GRAYSCALE) for file in list_images(path)]
     elif not path.is_file():
         raise FileNotFoundError(f'{path}: no such pixel masks')
     elif path.suffix == '.npy':
@@ -50,10 +50,3 @@ def read_pixel_masks(path: str | Path) -> np.ndarray:
     if len(sizes) != 1 or len(next(iter(sizes))) != 2:
         raise ValueError(f'{path}: expected masks (H, W) of one size, got {sorted(sizes)[:3]}')
     return np.stack([np.asarray(mask) > 0 for mask in masks])
-
-
-def _image(file: Path) -> np.ndarray:
-    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise ValueError(f'{file}: does not decode as an image')
-    return mask

@@ -36,7 +36,6 @@ def convert(root: Path, labels: str | None = None) -> None:
     testing = find_videos(find(root, 'test videos', TESTING))
     source = find(root, 'labels', [LABELS[labels]] if labels else list(LABELS.values()))
     lengths = {video: len(FrameSource(path)) for video, path in testing.items()}
-    known = dict(frames=15324)
     where = source.relative_to(root).as_posix()
     if where == LABELS['masks']:
         numbers = {video: str(number) for number, video in numbered(testing).items()}
@@ -44,7 +43,6 @@ def convert(root: Path, labels: str | None = None) -> None:
         match(source, list(numbers.values()), (path.name.split('_')[0] for path in files))
         values = read_labels('avenue_volumes', source, lengths)
         masks = {video: source / f'{number}_label.mat' for video, number in numbers.items()}
-        known['abnormal'] = 3712
         ground_truth = f'pixel masks in {where}: frames with any masked pixel'
     else:
         numbered(testing, first_to_last=str(source))
@@ -74,7 +72,6 @@ def convert(root: Path, labels: str | None = None) -> None:
                 ],
             ),
         ),
-        dict(testing=known),
     )
 
 

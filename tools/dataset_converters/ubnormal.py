@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mmvad.datasets.converting import main
+from mmvad.datasets.converting import main, some
 from mmvad.datasets.interval_files import read_names, read_ubnormal_tracks
 from mmvad.datasets.interval_videos import (
     OPTIONS,
@@ -29,10 +29,8 @@ from mmvad.datasets.interval_videos import (
     annotate_split,
     finish_found,
     index_videos,
-    some,
 )
 
-KNOWN = dict(training=dict(videos=186), validation=dict(videos=64), testing=dict(videos=211))
 # Split -> its lists, normal videos first; the abnormal training videos are of no use here.
 LISTS = dict(
     training=('normal_training_video_names.txt',),
@@ -79,7 +77,7 @@ def convert(root: Path, subset: bool = False, clip: bool = False) -> None:
                 'counted from 0, ends inclusive'
             )
         splits[split] = annotate_split(root, split, wanted, found, ground_truth, subset, clip)
-    finish_found(root, 'UBnormal', splits, KNOWN)
+    finish_found(root, 'UBnormal', splits)
 
 
 def _find_lists(root: Path) -> dict[str, Path]:

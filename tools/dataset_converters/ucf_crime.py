@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmvad.datasets.converting import find, main
+from mmvad.datasets.converting import find, main, some
 from mmvad.datasets.interval_files import (
     UCF_CRIME_CLASSES,
     IntervalRow,
@@ -35,10 +35,8 @@ from mmvad.datasets.interval_videos import (
     finish_found,
     index_videos,
     print_notes,
-    some,
 )
 
-KNOWN = dict(training=dict(videos=800), testing=dict(videos=290))
 LABELS = 'Temporal_Anomaly_Annotation_for_Testing_Videos.txt'
 LABEL_FOLDERS = (
     '',
@@ -94,7 +92,7 @@ def convert(root: Path, subset: bool = False, clip: bool = False) -> None:
         'of its authors'
     )
     testing = annotate_split(root, 'testing', tested, found, ground_truth, subset, clip)
-    finish_found(root, 'UCF-Crime', dict(training=training, testing=testing), KNOWN)
+    finish_found(root, 'UCF-Crime', dict(training=training, testing=testing))
 
 
 def _fields(video: IntervalRow | ListedVideo) -> dict[str, str]:

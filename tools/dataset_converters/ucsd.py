@@ -39,10 +39,6 @@ INTERVALS = {
     'UCSDped1.m': 'ucsd_m',
     'UCSDped2.m': 'ucsd_m',
 }
-KNOWN = dict(
-    ped1=dict(training=dict(videos=34), testing=dict(videos=36)),
-    ped2=dict(training=dict(videos=16), testing=dict(videos=12, frames=2010, abnormal=1648)),
-)
 
 
 def convert(root: Path, labels: str | None = None) -> None:
@@ -106,7 +102,6 @@ def convert(root: Path, labels: str | None = None) -> None:
                 ],
             ),
         ),
-        KNOWN[name],
     )
 
 

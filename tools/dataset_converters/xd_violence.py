@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmvad.datasets.converting import by_number, find, main
+from mmvad.datasets.converting import by_number, find, main, some
 from mmvad.datasets.interval_files import XD_VIOLENCE_NORMAL, read_xd_violence, xd_violence_label
 from mmvad.datasets.interval_videos import (
     OPTIONS,
@@ -29,12 +29,10 @@ from mmvad.datasets.interval_videos import (
     finish_found,
     index_videos,
     print_notes,
-    some,
 )
 
 # No list names the normal videos, so how many there should be is all that can be checked.
 NORMAL = dict(training=2049, testing=300)
-KNOWN = dict(training=dict(videos=2049), testing=dict(videos=800))
 TEST_FOLDERS = ('test_videos', 'videos', 'test')
 TRAIN_FOLDERS = ('train', 'training', 'train_videos')
 
@@ -81,7 +79,7 @@ def convert(root: Path, subset: bool = False, clip: bool = False) -> None:
     training = annotate_split(
         root, 'training', wanted, train_videos, 'normal by name (label_A)', subset, clip, unnamed
     )
-    finish_found(root, 'XD-Violence', dict(training=training, testing=testing), KNOWN)
+    finish_found(root, 'XD-Violence', dict(training=training, testing=testing))
 
 
 def _labelled(videos: dict[str, Path]) -> dict[str, Path]:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ..published import published_of
 from .findings import CannotExamine, Findings, Seen
 from .frames import examine_frames, identify
 from .ground_truth import examine_masks, examine_tracks
 from .listing import Entry, read_listing
 from .report import Report
-from .split import compare_splits, examine_split, published_of, totals
+from .split import compare_splits, examine_split, totals
 
 
 def examine(
@@ -44,7 +45,8 @@ def examine(
     others = None if other is None else _others(Path(other), root)
 
     # Labels of another published labelling disagree with the masks, and are no mistake.
-    published, count = published_of(metainfo), totals(entries)['abnormal']
+    published = published_of(str(metainfo.get('dataset')), str(metainfo.get('split')))
+    count = totals(entries)['abnormal']
     elsewhere = published.abnormal_elsewhere if published else None
     severity = 'warning' if count is not None and count == elsewhere else 'error'
     seen = []

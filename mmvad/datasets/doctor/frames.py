@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..frames import list_images
+from ..frames import list_images, read_image
 from .findings import Note, Seen, by, few
 from .listing import Entry
 
@@ -122,18 +122,13 @@ def _note_gaps(numbers: Sequence[int], note: Note, what: str) -> None:
 
 
 def decode(file: Path, flags: int = cv2.IMREAD_COLOR) -> tuple[np.ndarray | None, str]:
-    """An image, or None, and what is wrong with it, or ''."""
+    """An image and '', or None and what is wrong with it."""
     try:
-        data = np.fromfile(file, np.uint8)
-        image = cv2.imdecode(data, flags) if len(data) else None
-    except (OSError, cv2.error):
-        image = None
-    if image is None:
-        return None, 'does not decode as a whole image'
-    # OpenCV fills up a JPEG file that was cut short with grey and gives it out as good.
-    if file.suffix.lower() in ('.jpg', '.jpeg') and b'\xff\xd9' not in data.tobytes():
-        return image, 'is cut short'
-    return image, ''
+        return read_image(file, flags), ''
+    except ValueError as error:
+        return None, str(error).removeprefix(f'{file}: ')
+    except (OSError, cv2.error) as error:
+        return None, f'cannot be read: {error}'
 
 
 def _examine_folder(folder: Path, fast: bool, seen: Seen, note: Note) -> None:

@@ -96,14 +96,14 @@ def _mask_folder(folder: Path, note: Note) -> tuple[np.ndarray, Counter]:
     filled, sizes, bad = np.full(len(files), UNKNOWN, np.int8), Counter(), []
     for index, file in enumerate(files):
         mask, wrong = decode(file, cv2.IMREAD_GRAYSCALE)
-        if wrong:
-            bad.append(file.name)
-        if mask is not None:
-            filled[index] = mask.any()
-            sizes[mask.shape[:2]] += 1
+        if mask is None:
+            bad.append((file.name, wrong))
+            continue
+        filled[index] = mask.any()
+        sizes[mask.shape[:2]] += 1
     if bad:
-        text = f'{len(bad):,} of {len(files):,} masks do not decode: {few(bad, 3)}'
-        note('error', 'decoding', text, bad=len(bad), files=bad)
+        text = f'{len(bad):,} of {len(files):,} masks: {few([" ".join(b) for b in bad], 3)}'
+        note('error', 'decoding', text, bad=len(bad), files=[name for name, _ in bad])
     if not files:
         suffixes = ', '.join(IMAGE_SUFFIXES)
         note('error', 'masks', f'{folder.name}: a folder without images ({suffixes})')

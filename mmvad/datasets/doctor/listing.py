@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from ..annotations import METAINFO, VideoAnnotation, read_annotations
 from .findings import CannotExamine, Findings, Note
 
 _NEEDED = ('video', 'path', 'num_frames')
-_PLAIN = ('scene', 'category')
-_KNOWN = (*_NEEDED, *_PLAIN, 'intervals', 'pixel_masks', 'tracks')
+_KNOWN = tuple(field.name for field in fields(VideoAnnotation))
 
 
 @dataclass
@@ -25,6 +24,7 @@ class Entry:
     path: str | None = None
     num_frames: int | None = None
     intervals: tuple[tuple[int, int], ...] | None = None
+    scene: str = ''
     category: str = ''
     pixel_masks: str | None = None
     tracks: str | None = None
@@ -49,7 +49,9 @@ def read_listing(file: Path, findings: Findings) -> tuple[dict[str, Any], list[E
         content = json.loads(file.read_text(encoding='utf-8'))
     except FileNotFoundError as error:
         raise CannotExamine(f'{file}: no such annotation file') from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise CannotExamine(f'{file}: cannot be read: {error.strerror}') from error
+    except (ValueError, RecursionError) as error:
         raise CannotExamine(f'{file}: not JSON: {error}') from error
     rows = content.get('data_list') if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
@@ -87,7 +89,7 @@ def _entry(name: str, row: dict[str, Any], note: Note) -> Entry:
     entry = Entry(name)
     if unknown := sorted(set(row) - set(_KNOWN)):
         note('error', 'annotation', f'unknown fields {unknown}')
-    for field in ('video', 'path', 'num_frames', 'intervals', 'pixel_masks', 'tracks'):
+    for field in _KNOWN:
         if field not in row:
             if field in _NEEDED:
                 note('error', 'annotation', f'{field}: missing')
@@ -105,8 +107,6 @@ def _entry(name: str, row: dict[str, Any], note: Note) -> Entry:
             note('error', _check(field), text, **numbers)
             continue
         setattr(entry, field, getattr(annotation, field))
-    if isinstance(row.get('category'), str):
-        entry.category = row['category']
     return entry
 
 

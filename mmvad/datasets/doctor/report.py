@@ -9,9 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ..published import published_of
 from .findings import SEVERITIES, Finding, Findings, Seen, by, few
 from .listing import Entry
-from .split import grouped, published_of, totals
+from .split import grouped, totals
 
 CUT = 160  # characters of a message in the table
 MOST = 8  # lines of one check in the table
@@ -53,11 +54,12 @@ class Report:
             for entry, one in zip(self.entries, self.seen, strict=True)
         ]
         has_masks = any(one.masked is not None for one in self.seen)
-        published = published_of(self.metainfo)
+        dataset, split = self.metainfo.get('dataset'), self.metainfo.get('split')
+        published = published_of(str(dataset), str(split))
         names = ('videos', 'frames', 'abnormal')
         return dict(
-            dataset=self.metainfo.get('dataset'),
-            split=self.metainfo.get('split'),
+            dataset=dataset,
+            split=split,
             annotated=totals(self.entries),
             found=dict(
                 videos=sum(bool(frames) for frames in found),

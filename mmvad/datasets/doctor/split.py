@@ -4,46 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..published import kind_of, published_of
 from .findings import Findings, Seen, by, few
 from .listing import Entry
 
 #: Categories of normal videos: '', and what UCF-Crime and XD-Violence ('A') call them.
 NORMAL = re.compile(r'($|A$|(\w+_)?normal)', re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Published:
-    """Counts a split is known for; None where none is published."""
-
-    videos: int
-    frames: int | None = None
-    abnormal: int | None = None
-    #: Abnormal frames of another published labelling.
-    abnormal_elsewhere: int | None = None
-
-
-PUBLISHED = {
-    ('ucsd_ped2', 'testing'): Published(12, 2010, 1648),
-    ('avenue', 'testing'): Published(21, 15324, 3712, abnormal_elsewhere=3867),
-    ('shanghaitech', 'testing'): Published(107, 40791, 17326),
-    ('ucf_crime', 'testing'): Published(290),
-    ('xd_violence', 'testing'): Published(800),
-}
-
-
-def kind_of(split: str) -> str:
-    """'training', 'testing', 'validation', or '' for a split with another name."""
-    starts = {'train': 'training', 'test': 'testing', 'val': 'validation'}
-    return next((kind for start, kind in starts.items() if split.lower().startswith(start)), '')
-
-
-def published_of(metainfo: dict[str, Any]) -> Published | None:
-    """The known counts of a split, by the names in ``metainfo``."""
-    dataset, split = str(metainfo.get('dataset')).lower(), str(metainfo.get('split'))
-    return PUBLISHED.get((dataset, kind_of(split)))
 
 
 def totals(entries: Sequence[Entry]) -> dict[str, int | None]:
@@ -101,28 +69,21 @@ def compare_splits(
 
 
 def _counts(metainfo: dict[str, Any], entries: Sequence[Entry], findings: Findings) -> None:
-    published = published_of(metainfo)
+    published = published_of(str(metainfo.get('dataset')), str(metainfo.get('split')))
     if published is None:
         return
-    note = findings.of()
-    for name, count in totals(entries).items():
-        expected = getattr(published, name)
-        if None in (count, expected) or count == expected:
-            continue
-        elsewhere = published.abnormal_elsewhere if name == 'abnormal' else None
-        numbers = dict(annotated=count, published=expected)
-        if count == elsewhere:
+    note, counts = findings.of(), totals(entries)
+    unlike = published.unlike(**counts)
+    for name, count in counts.items():
+        numbers = dict(annotated=count, published=getattr(published, name))
+        if name in unlike:
+            note('warning', 'counts', unlike[name], **numbers)
+        elif name == 'abnormal' and count is not None and count == published.abnormal_elsewhere:
             text = (
                 f'{count:,} abnormal frames are one published labelling, the pixel masks give '
-                f'{expected:,}: figures of the two do not compare'
+                f'{published.abnormal:,}: figures of the two do not compare'
             )
             note('info', 'counts', text, **numbers)
-            continue
-        what = 'abnormal frames' if name == 'abnormal' else name
-        text = f'{count:,} {what}, published are {expected:,}'
-        if elsewhere:
-            text += f' by the pixel masks and {elsewhere:,} by another labelling'
-        note('warning', 'counts', text, **numbers)
 
 
 def _labels(split: str, entries: Sequence[Entry], findings: Findings) -> None:
