@@ -527,6 +527,8 @@ def test_what_cannot_be_examined_is_said(tree):
             examine(tree / 'test.json', **options)
     with pytest.raises(CannotExamine, match='none.json: no such annotation file'):
         examine(tree / 'none.json')
+    with pytest.raises(CannotExamine, match='cannot be read: Is a directory'):
+        examine(tree)
 
 
 def test_the_tool_answers_persons_and_scripts(tree):
