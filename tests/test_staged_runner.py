@@ -240,7 +240,12 @@ class TestBadInput:
 
 
 def test_videos_without_labels_are_scored(finished, plaza, tmp_path):
-    options = {'load_from': str(finished / 'localvad.pth'), 'test_dataset.labels': None}
+    options = {
+        'load_from': str(finished / 'localvad.pth'),
+        'test_dataset.labels': None,
+        # As a config for one's own camera inherits it.
+        'test_dataset.pixel_masks': 'masks/{video}_of_another_dataset',
+    }
     RUNNERS.build(tiny_config(plaza, tmp_path, **options)).test()
     assert not any(key.startswith('auc') for key in figures(tmp_path))
     for video in ('00', '01'):

@@ -341,7 +341,9 @@ class StagedRunner:
         start = time.monotonic()
         stage = self.cfg.stages.test
         videos = self.videos('testing')
-        evaluator = dict(stage.evaluator, out_dir=str(self.work_dir), regions=read_regions(videos))
+        # Without labels there are no figures, and a config may have inherited the place of masks.
+        regions = read_regions(videos) if videos.labels else None
+        evaluator = dict(stage.evaluator, out_dir=str(self.work_dir), regions=regions)
         runner = self._runner(
             'test',
             {},
