@@ -22,11 +22,7 @@ def frame_masks(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]
     """ShanghaiTech: ``<path>/<video>.npy``, one number a frame."""
     labels = {}
     for video in lengths:
-        file = _existing(path / f'{video}.npy')
-        try:
-            labels[video] = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f'{file}: not a plain .npy array: {error}') from error
+        labels[video] = load_npy(_existing(path / f'{video}.npy'))
     return labels
 
 
@@ -37,14 +33,14 @@ def avenue_volumes(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarr
         if not video.isdigit():
             raise ValueError(f'video {video!r}: Avenue names videos by number')
         file = _existing(path / f'{int(video)}_label.mat')
-        cells = _mat(file, 'volLabel').ravel()
+        cells = load_mat(file, 'volLabel').ravel()
         labels[video] = np.array([np.any(cell) for cell in cells])
     return labels
 
 
 def interval_mat(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
     """``ped2.mat``: key ``gt``, one (2, n) cell a video of 1-based inclusive start and end."""
-    cells = _mat(_existing(path), 'gt').ravel()
+    cells = load_mat(_existing(path), 'gt').ravel()
     if len(cells) != len(lengths):
         raise ValueError(f'{path}: gt has {len(cells)} cells for {len(lengths)} videos')
     labels = {}
@@ -145,7 +141,16 @@ def _marked(where: str, length: int, intervals: Iterable[tuple[int, int]]) -> np
     return labels
 
 
-def _mat(file: Path, key: str) -> np.ndarray:
+def load_npy(file: Path) -> np.ndarray:
+    """The array of a ``.npy`` file; ValueError naming it where it holds anything else."""
+    try:
+        return np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f'{file}: not a plain .npy array: {error}') from error
+
+
+def load_mat(file: Path, key: str) -> np.ndarray:
+    """A variable of a ``.mat`` file; ValueError naming both where there is none."""
     try:
         return loadmat(file, variable_names=[key])[key]
     except KeyError as error:

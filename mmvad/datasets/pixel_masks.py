@@ -6,9 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.io import loadmat
 
 from .frames import list_images, read_image
+from .labels import load_mat, load_npy
 
 
 def read_pixel_masks(path: str | Path) -> np.ndarray:
@@ -31,17 +31,9 @@ def read_pixel_masks(path: str | Path) -> np.ndarray:
     elif not path.is_file():
         raise FileNotFoundError(f'{path}: no such pixel masks')
     elif path.suffix == '.npy':
-        try:
-            masks = np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise ValueError(f'{path}: not a plain .npy array: {error}') from error
+        masks = load_npy(path)
     elif path.suffix == '.mat':
-        try:
-            masks = list(loadmat(path, variable_names=['volLabel'])['volLabel'].ravel())
-        except KeyError as error:
-            raise ValueError(f"{path}: has no variable 'volLabel'") from error
-        except (ValueError, NotImplementedError, TypeError) as error:
-            raise ValueError(f'{path}: not a MATLAB file scipy can read: {error}') from error
+        masks = list(load_mat(path, 'volLabel').ravel())
     else:
         raise ValueError(f'{path}: expected a folder of images, a .npy or a .mat file')
     if len(masks) == 0:

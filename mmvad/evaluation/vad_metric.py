@@ -146,19 +146,19 @@ class VADMetric(BaseMetric):
             )
         floors = self._common_floors(samples)
 
-        objects = {}
+        objects, smoothed = {}, {}
         raw, tracked, final = ({channel: {} for channel in self.channels} for _ in range(3))
         for video, num_frames in videos.items():
             try:
                 objects[video] = self._object_table(samples[video])
-                tables = objects[video], self._smoothed_along_tracks(objects[video])
+                smoothed[video] = self._smoothed_along_tracks(objects[video])
                 for channel, floor in zip(self.channels, floors, strict=True):
                     # Rounded as the files are, so that the files give the same figures.
                     raw[channel][video], tracked[channel][video] = (
                         frame_scores(
                             table['frames'], table[channel], num_frames, window, floor
                         ).astype(np.float32)
-                        for table in tables
+                        for table in (objects[video], smoothed[video])
                     )
                     final[channel][video] = self.smooth(tracked[channel][video]).astype(np.float32)
             except ValueError as error:
@@ -176,7 +176,7 @@ class VADMetric(BaseMetric):
         ]
         figures = self._figures(*cut, _cut(labels, kept) if labels else {})
         if 'auc/micro' in figures:
-            figures |= self._region_figures(objects, labels)
+            figures |= self._region_figures(objects, smoothed, labels)
         return {
             **figures,
             'frames': sum(int(keep.sum()) for keep in kept.values()),
@@ -225,21 +225,24 @@ class VADMetric(BaseMetric):
         return figures | counts
 
     def _region_figures(
-        self, objects: dict[str, dict], labels: dict[str, np.ndarray]
+        self,
+        objects: dict[str, dict],
+        smoothed: dict[str, dict],
+        labels: dict[str, np.ndarray],
     ) -> dict[str, float]:
         """RBDC and TBDC of the objects' boxes, with scores smoothed along tracks and without."""
         if self.regions is None:
             return {}
         tables = list(objects.values())
-        tracked = [self._smoothed_along_tracks(table)[self.score] for table in tables]
         place = dict(
             videos=np.concatenate([np.full(len(t['frames']), n) for n, t in enumerate(tables)]),
             frames=np.concatenate([t['frames'] for t in tables]).astype(np.int64),
             boxes=np.concatenate([t['boxes'] for t in tables]).astype(np.float64),
         )
         figures = {}
-        for scores, kind in ((tracked, ''), ([t[self.score] for t in tables], '_raw')):
-            found = Detections(scores=np.concatenate(scores).astype(np.float64), **place)
+        for kind, scored in (('', smoothed), ('_raw', objects)):
+            scores = np.concatenate([table[self.score] for table in scored.values()])
+            found = Detections(scores=scores.astype(np.float64), **place)
             values = region_figures(self.regions, found, labels, self.subset)
             figures |= {f'{name}{kind}': value for name, value in values.items()}
         return figures

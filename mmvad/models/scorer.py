@@ -45,8 +45,8 @@ class CentreDistance(FittedDistance):
         super().__init__()
         self.register_buffer('mean', torch.zeros(0))
 
-    def fit(self, values: Tensor) -> Tensor:
-        """Take the mean of (n, F); returns the distances (n,)."""
+    def fit(self, values: Tensor, videos: Tensor) -> Tensor:
+        """Take the mean of (n, F); returns the distances (n,). ``videos`` do not count."""
         self.mean = values.mean(dim=0)
         return self(values)
 
@@ -71,10 +71,10 @@ class NearestDistance(FittedDistance):
     def __init__(
         self,
         dims: int | None,
-        num_reference: int = 4000,
-        neighbours: int = 3,
-        whiten_floor: float = 1e-3,
-        seed: int = 0,
+        num_reference: int,
+        neighbours: int,
+        whiten_floor: float,
+        seed: int,
     ) -> None:
         super().__init__()
         self.dims = dims
@@ -234,14 +234,7 @@ class ObjectScorer(BaseModule):
             videos: (n,) number of the video each object is from.
             attributes: (n, P); needed where they have a weight.
         """
-        raw = {'smm': errors}
-        if 'nearest' in self.weights:
-            raw['nearest'] = self.nearest.fit(features, videos)
-        if 'centre' in self.weights:
-            raw['centre'] = self.centre.fit(actions)
-        if 'attributes' in self.weights:
-            raw['attributes'] = self.attributes.fit(self._given(attributes), videos)
-        logs = self._logs(raw)
+        logs = self._logs(errors, features, actions, attributes, videos)
         self.scale = torch.stack([logs.mean(dim=1), logs.std(dim=1).clamp(min=1e-6)])
         self.floor = torch.stack([score.min() for score in self._sum(logs).values()])
 
@@ -265,27 +258,33 @@ class ObjectScorer(BaseModule):
         """
         if not self.fitted:
             raise RuntimeError('ObjectScorer: not fitted; train the temporal stage first')
-        raw = {'smm': errors}
-        if 'nearest' in self.weights:
-            raw['nearest'] = self.nearest(features)
-        if 'centre' in self.weights:
-            raw['centre'] = self.centre(actions)
-        if 'attributes' in self.weights:
-            raw['attributes'] = self.attributes(self._given(attributes))
-        return self._sum(self._logs(raw))
+        return self._sum(self._logs(errors, features, actions, attributes))
 
-    @staticmethod
-    def _given(attributes: Tensor | None) -> Tensor:
-        if attributes is None:
+    def _logs(
+        self,
+        errors: Tensor,
+        features: Tensor,
+        actions: Tensor,
+        attributes: Tensor | None,
+        videos: Tensor | None = None,
+    ) -> Tensor:
+        """(quantities, n) logarithms; with ``videos`` (n,) the distances are fitted first."""
+        if 'attributes' in self.weights and attributes is None:
             raise ValueError(
                 'scorer.weights: attributes have a weight but are not measured; put '
                 "dict(type='MeasureAttributes') into stages.features.pipeline"
             )
-        return attributes
-
-    def _logs(self, raw: dict[str, Tensor]) -> Tensor:
-        """(quantities, n) logarithms."""
-        return torch.stack([raw[name] for name in self.weights]).clamp(min=1e-12).log()
+        values = dict(nearest=features, centre=actions, attributes=attributes)
+        raw = []
+        for name in self.weights:
+            if name == 'smm':
+                raw.append(errors)
+                continue
+            distance = getattr(self, name)
+            raw.append(
+                distance(values[name]) if videos is None else distance.fit(values[name], videos)
+            )
+        return torch.stack(raw).clamp(min=1e-12).log()
 
     def _sum(self, logs: Tensor) -> dict[str, Tensor]:
         standard = (logs - self.scale[0][:, None]) / self.scale[1][:, None]

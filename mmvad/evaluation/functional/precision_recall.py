@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import auc, precision_recall_curve
 
-from mmvad.evaluation.functional.roc import _validated
+from mmvad.evaluation.functional.roc import pooled, validated
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,8 @@ def average_precision(
         ValueError: The two name different videos, a video's lengths differ, a score is not
             finite, a label is neither 0 nor 1, or all frames together hold one class only.
     """
-    scores, labels = _validated(scores, labels)
-    all_scores = np.concatenate([scores[video] for video in scores])
-    all_labels = np.concatenate([labels[video] for video in scores])
-    if all_labels.min() == all_labels.max():
-        raise ValueError(
-            f'average precision needs normal and abnormal frames, but all {len(all_labels)} '
-            f'frames of {len(scores)} video(s) are labelled {int(all_labels[0])}'
-        )
+    scores, labels = validated(scores, labels)
+    all_scores, all_labels = pooled(scores, labels, 'average precision')
     precision, recall, _ = precision_recall_curve(all_labels, all_scores)
     return AveragePrecision(
         # What average_precision_score does, without sorting all frames once more.

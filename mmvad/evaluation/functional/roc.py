@@ -47,22 +47,16 @@ def frame_auc(scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
         ValueError: The two name different videos, a video's lengths differ, a score is not
             finite, a label is neither 0 nor 1, or all frames together hold one class only.
     """
-    scores, labels = _validated(scores, labels)
-    all_scores = np.concatenate([scores[video] for video in scores])
-    all_labels = np.concatenate([labels[video] for video in scores])
-    if all_labels.min() == all_labels.max():
-        raise ValueError(
-            f'a ROC needs normal and abnormal frames, but all {len(all_labels)} frames of '
-            f'{len(scores)} video(s) are labelled {int(all_labels[0])}'
-        )
-
+    scores, labels = validated(scores, labels)
+    all_scores, all_labels = pooled(scores, labels, 'a ROC')
     two_class = group_aucs(scores, labels)
     one_class = {}
-    for video in scores.keys() - two_class.keys():
-        low, high = scores[video].min(), scores[video].max()
-        one_class[video] = _area(
-            np.append(labels[video], [0, 1]), np.append(scores[video], [low, high])
-        )
+    for video in scores:
+        if video not in two_class:
+            low, high = scores[video].min(), scores[video].max()
+            one_class[video] = _area(
+                np.append(labels[video], [0, 1]), np.append(scores[video], [low, high])
+            )
     # One curve for both figures: sorting many millions of frames is what takes the time.
     fpr, tpr, _ = roc_curve(all_labels, all_scores)
     return FrameAUC(
@@ -70,9 +64,27 @@ def frame_auc(scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
         macro=float(np.mean([*two_class.values(), *one_class.values()])),
         macro_skipped=float(np.mean([*two_class.values()])) if two_class else float('nan'),
         eer=equal_error_rate(fpr, tpr),
-        padded=tuple(video for video in scores if video in one_class),
+        padded=tuple(one_class),
         videos=two_class,
     )
+
+
+def pooled(
+    scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], figure: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """All videos' scores and labels, one behind the other; ``figure`` needs both classes.
+
+    Raises:
+        ValueError: All frames together hold one class only.
+    """
+    all_scores = np.concatenate([scores[video] for video in scores])
+    all_labels = np.concatenate([labels[video] for video in scores])
+    if all_labels.min() == all_labels.max():
+        raise ValueError(
+            f'{figure} needs normal and abnormal frames, but all {len(all_labels)} frames of '
+            f'{len(scores)} video(s) are labelled {int(all_labels[0])}'
+        )
+    return all_scores, all_labels
 
 
 def group_aucs(
@@ -109,7 +121,7 @@ def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
     return float(np.interp(1.0, fpr + tpr, fpr))
 
 
-def _validated(
+def validated(
     scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Both mappings with float64 and int64 arrays, after the checks of :func:`frame_auc`."""
