@@ -25,6 +25,7 @@ INSTALL_REQUIRES = [
     'numpy>=2.0',
     'opencv-python>=4.9',
     'scipy>=1.13',
+    'pycocotools>=2.0.7',
     'scikit-learn>=1.5',
     'matplotlib>=3.9',
     'pillow>=10.0',

@@ -38,6 +38,18 @@ def values(source):
     return [int(frame[0, 0, 0]) for frame in source]
 
 
+class Counting(list):
+    """Frames that note which of them are asked for."""
+
+    def __init__(self, frames):
+        super().__init__(frames)
+        self.asked = []
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        return super().__getitem__(index)
+
+
 class TestFrames:
     def test_folders_are_read_in_numeric_order(self, tmp_path):
         write_frames(tmp_path, 12, names='{}.png')
@@ -112,19 +124,27 @@ class TestFrames:
             FrameSource(tmp_path / 'bad.avi')
 
     def test_a_sweep_decodes_each_frame_once(self):
-        class Counting(list):
-            asked = []
-
-            def __getitem__(self, index):
-                self.asked.append(index)
-                return super().__getitem__(index)
-
         source = Counting(range(100, 120))
         out = list(sweep(source, [1, 2, 5, 15], depth=4))
         assert out[0] == (1, [100, 100, 100, 101])
         assert out[2] == (5, [102, 103, 104, 105])
         assert out[3] == (15, [112, 113, 114, 115])
-        assert sorted(source.asked) == sorted(set(source.asked))
+        # In order, and what no wanted frame needs not at all.
+        assert source.asked == [0, 1, 2, 3, 4, 5, 12, 13, 14, 15]
+
+    def test_a_sweep_with_a_stride_decodes_each_frame_at_most_once(self):
+        source = Counting(range(100, 140))
+        out = list(sweep(source, [1, 5, 6, 7, 16, 39], depth=4, stride=3))
+        assert out == [
+            (1, [100, 100, 100, 101]),
+            (5, [100, 100, 102, 105]),
+            (6, [100, 100, 103, 106]),
+            (7, [100, 101, 104, 107]),
+            (16, [107, 110, 113, 116]),
+            (39, [130, 133, 136, 139]),
+        ]
+        assert source.asked == sorted(set(source.asked))
+        assert not set(source.asked) & set(range(17, 30))
 
 
 class TestVideoDataset:
@@ -305,6 +325,37 @@ class TestLabels:
         assert sum(v.sum() for v in labels.values()) == 17326
 
 
+class TestLoadTubeFrames:
+    def load(self, frame, **kwargs):
+        transform = TRANSFORMS.build(dict(type='LoadTubeFrames', **kwargs))
+        return transform(dict(source=range(100, 130), frame=frame))
+
+    @pytest.mark.parametrize(
+        ('frame', 'stride', 'imgs'),
+        [
+            (10, 1, [108, 109, 110]),
+            (10, 3, [104, 107, 110]),
+            (4, 3, [100, 101, 104]),
+            (1, 2, [100, 100, 101]),
+        ],
+    )
+    def test_every_so_many_frames_are_picked(self, frame, stride, imgs):
+        results = self.load(frame, depth=3, strides=(stride,))
+        assert results['imgs'] == imgs and results['stride'] == stride
+
+    def test_a_stride_is_drawn_anew_each_time(self):
+        assert self.load(20, depth=2) == dict(
+            source=range(100, 130), frame=20, stride=1, imgs=[119, 120]
+        )
+        np.random.seed(0)
+        drawn = [self.load(20, depth=3, strides=(1, 2, 5)) for _ in range(60)]
+        for results in drawn:
+            assert np.diff(results['imgs']).tolist() == [results['stride']] * 2
+            assert results['imgs'][-1] == 120
+        counts = [sum(r['stride'] == stride for r in drawn) for stride in (1, 2, 5)]
+        assert min(counts) > 10 and sum(counts) == 60
+
+
 def test_epoch_subsets_depend_on_the_epoch_alone():
     sampler = EpochSubsetSampler(range(10), num_samples=25, seed=3)
     sampler.set_epoch(2)
@@ -351,17 +402,6 @@ class TestAttributes:
             axis=1,
         )
         np.testing.assert_allclose(items[1]['attributes'], expected, rtol=1e-6)
-
-    def test_flow_that_is_kept_is_the_flow_that_would_be_computed(self):
-        rng = np.random.default_rng(1)
-        source = [rng.integers(0, 255, (24, 32, 3), dtype=np.uint8) for _ in range(9)]
-        box = np.array([[4, 4, 20, 20]], np.float32)
-        meter = AttributeMeter(flow_pairs=3)
-        for first in (0, 1, 3, 2):
-            frames = source[first : first + 5]
-            sample = FrameObjects(frames, box, box, '01', first)
-            fresh = AttributeMeter(flow_pairs=3)(sample)
-            np.testing.assert_array_equal(meter(sample), fresh)
 
     def test_unknown_quantities_are_named(self):
         transform = TRANSFORMS.build(dict(type='MeasureAttributes', quantities=['colour']))

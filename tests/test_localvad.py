@@ -7,100 +7,207 @@ from conftest import REPO, tiny_config
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DefaultScope
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 from mmvad.engine.stages import inference_copy
-from mmvad.models import ObjectScorer
+from mmvad.models import LocalVAD, ObjectScorer
+from mmvad.models.scorer import NearestDistance, ResidualDistance
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, RUNNERS
 from mmvad.structures import ObjectTubes
 
-WEIGHTS = dict(smm=1.0, nearest=1.0)
+WEIGHTS = dict(smm=1.0, action=0.5, appearance=2.0)
+
+
+def data(n=300) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """What the scorer takes, of training objects in five videos, and the videos."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(dims: int, low: float, high: float) -> torch.Tensor:
+        mixed = torch.randn(n, dims, generator=generator) * torch.linspace(low, high, dims)
+        return mixed @ torch.linalg.qr(torch.randn(dims, dims, generator=generator))[0] + low
+
+    values = dict(
+        smm=draw(20, 0.2, 3),
+        action=draw(12, 1, 3),
+        appearance=draw(12, 0.1, 2),
+        attributes=draw(3, 1, 5) * torch.tensor([1.0, 10.0, 0.1]),
+    )
+    return values, torch.arange(n) % 5
+
+
+class TestDistances:
+    @pytest.mark.parametrize('dims', [1, 5, 19, 20])
+    def test_the_residual_is_that_of_probabilistic_pca(self, dims):
+        residuals = data()[0]['smm']
+        distance = ResidualDistance(dims, seed=0)
+        fitted = distance.fit(residuals, torch.zeros(len(residuals)))
+        pca = PCA(dims).fit(residuals.numpy())
+        new = residuals[:40] * 1.5 - 0.3
+        # Up to what is the same for all objects.
+        offset = np.linalg.slogdet(pca.get_covariance())[1] + 20 * np.log(2 * np.pi)
+        for values, result in ((residuals, fitted), (new, distance(new))):
+            expected = -2 * pca.score_samples(values.numpy()) - offset
+            np.testing.assert_allclose(result, expected, rtol=1e-2, atol=1e-2)
+
+    def test_fewer_training_objects_than_dims_give_sane_residuals(self):
+        for seed in range(20):
+            generator = torch.Generator().manual_seed(seed)
+            residuals = torch.randn(40, 500, generator=generator) * (1 + seed / 10)
+            distance = ResidualDistance(64, seed=0)
+            fitted = distance.fit(residuals[:30], torch.zeros(30))
+            assert fitted.isfinite().all() and (fitted > 0).all()
+            # Directions that training does not show at all weigh most.
+            assert distance(residuals[30:]).min() > 100 * fitted.max()
+
+    def test_an_unusual_direction_counts_more_than_a_long_one(self):
+        residuals = torch.randn(500, 6, generator=torch.Generator().manual_seed(0))
+        residuals[:, 0] *= 10
+        whitened, plain = ResidualDistance(1, seed=0), ResidualDistance(None, seed=0)
+        for distance in (whitened, plain):
+            distance.fit(residuals, torch.zeros(500))
+        long, odd = torch.eye(6)[:2] * torch.tensor([[9.0], [6.0]])
+        assert whitened(long[None]) < 2 and whitened(odd[None]) > 30
+        assert plain(long[None]) > plain(odd[None])
+
+    def test_without_dims_it_is_the_mean_of_squares(self):
+        residuals, videos = data()[0]['smm'], torch.zeros(300)
+        distance = ResidualDistance(None, seed=0)
+        expected = (residuals.numpy() ** 2).mean(axis=1)
+        np.testing.assert_allclose(distance.fit(residuals, videos), expected, rtol=1e-5)
+        np.testing.assert_allclose(distance(residuals[:7]), expected[:7], rtol=1e-5)
+        assert not list(distance.buffers())
+
+    def test_patterns_are_compared_as_scikit_learn_would(self):
+        values, videos = data()
+        scorer = ObjectScorer(WEIGHTS, dims=5, num_reference=1000, neighbours=4)
+        scorer.fit(values, videos)
+        for name in ('action', 'appearance'):
+            pca = PCA(5).fit(values[name].numpy())
+            new = values[name][:20] * 1.3 + 0.2
+            nearest = NearestNeighbors(n_neighbors=4).fit(pca.transform(values[name].numpy()))
+            expected = nearest.kneighbors(pca.transform(new.numpy()))[0].mean(axis=1)
+            np.testing.assert_allclose(scorer.distances[name](new), expected, rtol=2e-3)
+
+    def test_attributes_are_standardised_and_have_neighbours_of_their_own(self):
+        values, videos = data()
+        weights = dict(action=1.0, attributes=1.0)
+        scorer = ObjectScorer(weights, num_reference=1000, neighbours=50, attribute_neighbours=2)
+        scorer.fit(values, videos)
+        scale = StandardScaler().fit(values['attributes'].numpy())
+        new = values['attributes'][:20] * 1.1
+        nearest = NearestNeighbors(n_neighbors=2)
+        nearest.fit(scale.transform(values['attributes'].numpy()))
+        expected = nearest.kneighbors(scale.transform(new.numpy()))[0].mean(axis=1)
+        # n or n - 1 in the standard deviation.
+        np.testing.assert_allclose(scorer.distances['attributes'](new), expected, rtol=5e-3)
+
+    def test_in_training_an_objects_own_video_is_left_out(self):
+        values, videos = data()
+        distance = NearestDistance(12, num_reference=1000, neighbours=3, seed=0)
+        fitted = distance.fit(values['action'], videos)
+        patterns, owners = values['action'].numpy(), videos.numpy()
+        pairs = np.linalg.norm(patterns[:, None] - patterns[None], axis=-1)
+        pairs[owners[:, None] == owners[None]] = np.inf
+        np.testing.assert_allclose(fitted, np.sort(pairs)[:, :3].mean(axis=1), rtol=2e-3)
+
+    def test_as_many_references_are_kept_as_are_asked_for(self):
+        values, videos = data()
+        distance = NearestDistance(12, num_reference=40, neighbours=1, seed=0)
+        distance.fit(values['action'], videos)
+        assert distance.reference.shape == (40, 12)
+        # The references are training objects: each is at no distance of itself.
+        assert (distance(values['action']) < 1e-2).sum() == 40
 
 
 class TestScorer:
-    def data(self, n=300, dims=12):
-        generator = torch.Generator().manual_seed(0)
-        features = torch.randn(n, dims, generator=generator) * torch.linspace(1, 3, dims)
-        errors = torch.rand(n, generator=generator) + 0.1
-        actions = torch.rand(n, 6, generator=generator)
-        return features, errors, actions, torch.arange(n) % 5
+    def fitted(self, weights=WEIGHTS, **kwargs):
+        values, videos = data()
+        scorer = ObjectScorer(weights, dims=8, residual_dims=6, neighbours=3, **kwargs)
+        scorer.fit(values, videos)
+        return scorer, values
 
-    def test_distances_are_those_of_scikit_learn(self):
-        features, errors, actions, videos = self.data()
-        scorer = ObjectScorer(WEIGHTS, dims=12, num_reference=1000, whiten_floor=0.0)
-        scorer.fit(errors, features, actions, videos)
-        new = features[:20] * 1.3 + 0.2
-        covariance = np.cov(features.numpy().T)
-        whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
-        neighbours = NearestNeighbors(n_neighbors=3).fit(features.numpy() @ whiten)
-        distance = neighbours.kneighbors(new.numpy() @ whiten)[0].mean(axis=1)
-        np.testing.assert_allclose(scorer.nearest(new), distance, rtol=2e-3)
+    def test_each_quantity_is_the_standardised_log_of_its_distance(self):
+        values, videos = data()
+        scorer = ObjectScorer(dict(smm=1.0, action=1.0), residual_dims=6)
+        scorer.fit(values, videos)
+        residual = ResidualDistance(6, seed=0).fit(values['smm'], videos)
+        nearest = NearestDistance(64, 4000, 3, seed=0).fit(values['action'], videos)
+        new = {name: value[:9] * 1.2 for name, value in values.items()}
+        scores = scorer(new)
+        for name, train in (('smm', residual), ('action', nearest)):
+            logs = scorer.distances[name](new[name]).log()
+            expected = (logs - train.log().mean()) / train.log().std()
+            torch.testing.assert_close(scores[name], expected, rtol=1e-3, atol=1e-3)
 
-    def test_training_scores_have_mean_0_and_deviation_1_and_leave_the_own_video_out(self):
-        features, errors, actions, videos = self.data()
-        # Every object twice, so that its twin is nearer than any other.
-        features, errors, actions, videos = (
-            torch.cat([x, x]) for x in (features, errors, actions, videos)
+    def test_channels_are_weighted_sums(self):
+        scorer, values = self.fitted(dict(WEIGHTS, attributes=4.0))
+        scores = scorer(values)
+        names = ['smm', 'action', 'appearance', 'attributes', 'spatial', 'both', 'all']
+        assert list(scores) == list(scorer.floors) == list(scorer.channels) == names
+        sums = dict(
+            spatial=(0.5 * scores['action'] + 2 * scores['appearance']) / 4.25**0.5,
+            both=(scores['smm'] + 0.5 * scores['action'] + 2 * scores['appearance']) / 5.25**0.5,
+            all=(
+                scores['smm']
+                + 0.5 * scores['action']
+                + 2 * scores['appearance']
+                + 4 * scores['attributes']
+            )
+            / 21.25**0.5,
         )
-        scorer = ObjectScorer(WEIGHTS, dims=12, num_reference=1000)
-        scorer.fit(errors, features, actions, videos)
-        scores = scorer(errors, features, actions)
+        for name, expected in sums.items():
+            torch.testing.assert_close(scores[name], expected, rtol=1e-4, atol=1e-5)
+        # The residual knows no videos, so its training scores are these.
         assert scores['smm'].mean() == pytest.approx(0, abs=1e-4)
         assert scores['smm'].std() == pytest.approx(1, abs=1e-3)
-        # Among all references, twins included, the same objects look much less novel.
-        assert scores['spatial'].mean() < -1
         assert scorer.floors['smm'] == pytest.approx(float(scores['smm'].min()), abs=1e-5)
 
-    def test_what_is_unlike_training_scores_higher(self):
-        features, errors, actions, videos = self.data()
-        scorer = ObjectScorer(WEIGHTS, dims=12)
-        scorer.fit(errors, features, actions, videos)
-        far = scorer(errors[:1] * 10, features[:1] + 30, actions[:1] + 5)
-        near = scorer(errors[:1], features[:1], actions[:1])
-        assert all(far[name] > near[name] + 1 for name in ('smm', 'spatial', 'both'))
+    @pytest.mark.parametrize(
+        ('weights', 'channels'),
+        [
+            (dict(smm=1.0), ['smm', 'both', 'all']),
+            (dict(attributes=2.0), ['attributes', 'all']),
+            (dict(gait=1.0, attributes=1.0), ['gait', 'attributes', 'spatial', 'both', 'all']),
+        ],
+    )
+    def test_there_are_no_channels_of_what_has_no_weight(self, weights, channels):
+        assert list(ObjectScorer(weights).channels) == channels
+
+    @pytest.mark.parametrize('name', ['smm', 'action', 'appearance', 'attributes'])
+    def test_what_is_unlike_training_scores_higher_in_its_own_quantity(self, name):
+        scorer, values = self.fitted(dict(WEIGHTS, attributes=1.0))
+        near = {key: value[:1] for key, value in values.items()}
+        far = dict(near, **{name: near[name] * 20 + 30})
+        before, after = scorer(near), scorer(far)
+        for channel, parts in scorer.channels.items():
+            if name in parts:
+                assert after[channel] > before[channel] + 1
+            else:
+                assert torch.equal(after[channel], before[channel])
 
     def test_loads_into_a_fresh_one_and_refuses_to_score_unfitted(self):
-        features, errors, actions, videos = self.data()
-        scorer, other = ObjectScorer(WEIGHTS, dims=8), ObjectScorer(WEIGHTS, dims=8)
+        scorer, values = self.fitted(dict(WEIGHTS, attributes=1.0))
+        other = ObjectScorer(scorer.weights, dims=8, residual_dims=6)
         with pytest.raises(RuntimeError, match='not fitted'):
-            other(errors, features, actions)
-        scorer.fit(errors, features, actions, videos)
+            other(values)
         other.load_state_dict(scorer.state_dict())
-        assert torch.equal(
-            other(errors, features, actions)['both'], scorer(errors, features, actions)['both']
-        )
+        for channel, scores in scorer(values).items():
+            assert torch.equal(other(values)[channel], scores)
+        assert other.floors == scorer.floors
 
-    def test_the_centre_is_that_of_the_action_patterns(self):
-        features, errors, actions, videos = self.data()
-        scorer = ObjectScorer(dict(centre=1.0))
-        scorer.fit(errors, features, actions, videos)
-        logs = np.log(np.linalg.norm(actions.numpy() - actions.numpy().mean(axis=0), axis=1))
-        expected = (logs - logs.mean()) / logs.std(ddof=1)
-        scores = scorer(errors, features, actions)
-        np.testing.assert_allclose(scores['spatial'], expected, atol=1e-4)
-        np.testing.assert_allclose(scores['all'], expected, atol=1e-4)
-
-    def test_attributes_are_standardised_and_have_channels_of_their_own(self):
-        features, errors, actions, videos = self.data()
-        attributes = features[:, :3] * torch.tensor([1.0, 10.0, 0.1])
-        scorer = ObjectScorer(dict(smm=3.0, attributes=4.0), num_reference=1000, neighbours=1)
-        scorer.fit(errors, features, actions, videos, attributes)
-        assert list(scorer.floors) == ['smm', 'both', 'attributes', 'all']
-        new = attributes[:20] * 1.1
-        standard = attributes.std(dim=0)
-        expected = torch.cdist(new / standard, attributes / standard).min(dim=1).values
-        torch.testing.assert_close(scorer.attributes(new), expected, rtol=1e-3, atol=1e-4)
-        scores = scorer(errors[:20], features[:20], actions[:20], new)
-        assert torch.equal(scores['both'], scores['smm'])
-        torch.testing.assert_close(
-            scores['all'], (3 * scores['smm'] + 4 * scores['attributes']) / 5
-        )
+    def test_attributes_with_a_weight_must_be_there_and_others_need_not(self):
+        scorer, values = self.fitted(dict(smm=1.0, attributes=1.0))
         with pytest.raises(ValueError, match='MeasureAttributes'):
-            scorer(errors, features, actions)
+            scorer(dict(values, attributes=None))
+        scores = scorer({name: values[name] for name in ('smm', 'attributes')})
+        assert torch.equal(scores['all'], scorer(values)['all'])
 
-    def test_weights_are_checked(self):
-        with pytest.raises(ValueError, match='scorer.weights'):
-            ObjectScorer(dict(smm=1.0, speed=1.0))
+    @pytest.mark.parametrize('weights', [{}, dict(smm=0.0), dict(smm=1.0, action=-1.0)])
+    def test_weights_are_checked(self, weights):
+        with pytest.raises(ValueError, match='scorer.weights: expected weights > 0'):
+            ObjectScorer(weights)
 
 
 def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):
@@ -160,7 +267,7 @@ def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):
 
     # crops of a tube -> features
     model = MODELS.build(cfg.model)
-    assert model.depth == 6
+    assert model.temporal.steps == 6
     features = model.extract(torch.randint(0, 255, (2, 6, 3, 224, 224), dtype=torch.uint8))
     assert features.shape == (2, 6, 2, 32, 256)
 
@@ -182,20 +289,59 @@ def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):
     assert all(p.grad is None for p in model.spatial.parameters())
 
 
-def test_extraction_gives_every_step_its_own_clip():
-    """Features of a tube equal those of its clips, one by one."""
+def small_model(**scorer) -> LocalVAD:
+    """That of configs/localvad/plaza.py: its action branch sees flow, the other does not."""
     cfg = Config.fromfile(REPO / 'configs/localvad/plaza.py')
-    DefaultScope.get_instance('clips', scope_name='mmvad')
-    model = MODELS.build(cfg.model).eval()
-    context = model.spatial.context
-    crops = torch.randint(0, 255, (2, 6 + context, 3, 48, 48), dtype=torch.uint8)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmvad'):
+        return MODELS.build(dict(cfg.model, scorer=dict(cfg.model.scorer, **scorer))).eval()
+
+
+def test_extraction_gives_every_step_its_own_crop():
+    """Features of a tube equal those of its crops, one by one."""
+    model = small_model()
+    images = torch.randint(0, 255, (2, 6, 3, 48, 48)).float()
+    crops = torch.cat([images, torch.randn(2, 6, 2, 48, 48)], dim=2)
     features = model.extract(crops)
+    assert features.shape == (2, 6, 2, 8, 64)
     for step in (0, 3, 5):
-        clip = model.spatial.data_preprocessor.normalize(crops[:, step : step + context + 1])
-        expected = model.spatial.extract_feat(clip)
+        crop = model.spatial.data_preprocessor.normalize(crops[:, step])
+        expected = model.spatial.extract_feat(crop)
         torch.testing.assert_close(features[:, step], expected, rtol=1e-4, atol=1e-5)
     # As the feature stage runs it.
     torch.testing.assert_close(inference_copy(model).extract(crops), features, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match='at least 5 channels.*ComputeTubeFlow'):
+        model.extract(images.byte())
+
+
+def test_the_scorer_gets_residuals_and_the_tubes_mean_patterns():
+    weights = dict(smm=1.0, action=1.0, appearance=1.0, attributes=1.0)
+    model = small_model(weights=weights, residual_dims=4, dims=4, neighbours=3)
+    inputs = torch.randn(30, 6, 2, 8, 64)
+    with torch.no_grad():
+        measured = model.measure(inputs)
+        assert set(measured) == {'smm', 'action', 'appearance'}
+        for index, name in enumerate(('action', 'appearance')):
+            expected = inputs[:, :, index].mean(dim=1).flatten(1)
+            torch.testing.assert_close(measured[name], expected)
+        errors = measured['smm'].square().mean(dim=1)
+        torch.testing.assert_close(errors, model.temporal.errors(inputs))
+
+        videos, attributes = torch.arange(30) % 3, torch.randn(30, 2)
+        figures = model.calibrate(inputs, videos, attributes, batch_size=8)
+        whole = model.temporal.diagnostics(inputs)
+        assert set(figures) == set(whole)
+        other = ObjectScorer(weights, residual_dims=4, dims=4)
+        values = dict(measured, attributes=attributes)
+        other.fit(values, videos)
+        expected = other(values)
+        for channel, scores in model.score(inputs, attributes).items():
+            torch.testing.assert_close(scores, expected[channel], rtol=1e-3, atol=1e-3)
+
+
+def test_weights_of_what_the_model_does_not_have_are_named():
+    with pytest.raises(ValueError, match=r"\['gait'\] are neither.*\['action', 'appearance'\]"):
+        small_model(weights=dict(smm=1.0, gait=1.0, action=1.0))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +449,9 @@ def test_shanghaitech_in_its_layout_and_label_format(plaza, shared, tmp_path):
         },
     )
     cfg.model = small.model
-    cfg.model.scorer.weights = dict(smm=1.0, nearest=1.0)
+    # Its pipelines measure neither flow nor attributes.
+    cfg.model.spatial.branches.action.in_channels = 3
+    cfg.model.scorer.weights = dict(smm=1.0, action=0.5, appearance=0.5)
     for stage in ('spatial', 'features'):
         part = cfg.stages[stage]
         for transform in part.get('pipeline') or part.train_dataloader.dataset.pipeline:

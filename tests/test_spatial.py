@@ -13,10 +13,9 @@ SENTENCES = dict(action=('action',), appearance=('appearance', 'background', 'ob
 END = 49
 
 
-def branch(motion=(), **kwargs) -> dict:
+def branch(**kwargs) -> dict:
     return dict(
         type='SpatialBranch',
-        motion=motion,
         backbone=dict(type='BranchBackbone', grid=2, channels=32, token_dim=24),
         itam=dict(
             type='ITAM',
@@ -105,39 +104,60 @@ def test_backbone_puts_the_class_token_first_and_the_grid_row_by_row():
         backbone(torch.zeros(1, 6, 64, 64))
 
 
-def test_motion_is_the_difference_to_earlier_steps():
-    module = MODELS.build(branch(motion=(1, 3)))
-    clips = torch.randn(2, 4, 3, 32, 32)
-    stacked = module.stack_motion(clips)
-    assert module.context == 3 and module.backbone.in_channels == 9
-    expected = [clips[:, 3], clips[:, 3] - clips[:, 2], clips[:, 3] - clips[:, 0]]
-    assert stacked.equal(torch.cat(expected, 1))
-    assert module(clips).shape == (2, 4, 16)
-    # only the end of a longer clip counts
-    longer = torch.cat([torch.randn(2, 2, 3, 32, 32), clips], 1)
-    assert module.stack_motion(longer).equal(stacked)
-    with pytest.raises(ValueError, match='at least 4 steps'):
-        module(clips[:, 1:])
-    with pytest.raises(ValueError, match='motion'):
-        MODELS.build(branch(motion=(0,)))
+def test_a_branch_looks_at_its_first_channels():
+    image, flow = MODELS.build(branch()).eval(), MODELS.build(branch(in_channels=5)).eval()
+    assert image.backbone.in_channels == 3 and flow.backbone.in_channels == 5
+    crops = torch.randn(2, 5, 32, 32)
+    other = torch.cat([crops[:, :3], torch.randn(2, 2, 32, 32)], 1)
+    with torch.no_grad():
+        assert image(crops).shape == flow(crops).shape == (2, 4, 16)
+        assert image(other).equal(image(crops)) and image(crops[:, :3]).equal(image(crops))
+        assert not torch.allclose(flow(other), flow(crops), atol=1e-3)
+
+
+def test_a_branch_that_needs_flow_says_what_measures_it():
+    with pytest.raises(ValueError, match=r'at least 5 channels.*\(2, 3, 32, 32\).*ComputeTubeFlow'):
+        MODELS.build(branch(in_channels=5))(torch.randn(2, 3, 32, 32))
+    with pytest.raises(ValueError, match=r'got \(2, 1, 3, 32, 32\)$'):
+        MODELS.build(branch())(torch.randn(2, 1, 3, 32, 32))
+    # Of both branches, one step at a time.
+    with pytest.raises(ValueError, match=r'got \(2, 4, 3, 32, 32\)'):
+        model()(torch.randn(2, 4, 3, 32, 32))
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_crops_are_normalised_and_flow_stays_as_it_is(training):
+    preprocessor = MODELS.build(dict(type='TubeDataPreprocessor', brightness=10.0, contrast=0.1))
+    images = torch.randint(0, 256, (4, 2, 3, 8, 8), dtype=torch.uint8)
+    flow = torch.randn(4, 2, 2, 8, 8)
+
+    def ready(crops):
+        torch.manual_seed(0)
+        return preprocessor(dict(inputs=crops), training=training)['inputs']
+
+    both = ready(torch.cat([images.float(), flow], dim=2))
+    assert both.shape == (4, 2, 5, 8, 8) and both[:, :, 3:].equal(flow)
+    assert both[:, :, :3].equal(ready(images))
+    plain = images.flip(2).float() - preprocessor.mean
+    assert torch.allclose(both[:, :, :3], plain / preprocessor.std) != training
 
 
 def test_features_of_a_query_have_unit_length():
     scaled = MODELS.build(branch()).eval()
     raw = MODELS.build(branch(normalize=False)).eval()
     raw.load_state_dict(scaled.state_dict())
-    clips = torch.randn(2, 1, 3, 32, 32)
-    torch.testing.assert_close(scaled(clips).norm(dim=-1), torch.ones(2, 4))
-    assert (raw(clips).norm(dim=-1) - 1).abs().min() > 1e-3
-    cosine = torch.cosine_similarity(scaled(clips), raw(clips), dim=-1)
+    crops = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(scaled(crops).norm(dim=-1), torch.ones(2, 4))
+    assert (raw(crops).norm(dim=-1) - 1).abs().min() > 1e-3
+    cosine = torch.cosine_similarity(scaled(crops), raw(crops), dim=-1)
     torch.testing.assert_close(cosine, torch.ones(2, 4))
 
 
 def test_model_modes():
-    spatial = model(motion=(2,))
-    assert spatial.context == 2 and spatial.feature_shape == (2, 4, 16)
-    clips = torch.randn(5, 3, 3, 32, 32)
-    losses = spatial(clips, captions(5), mode='loss')
+    spatial = model(in_channels=5)
+    assert spatial.feature_shape == (2, 4, 16)
+    inputs = torch.randn(5, 1, 5, 32, 32)
+    losses = spatial(inputs, captions(5), mode='loss')
     assert sorted(losses) == [
         'acc_action',
         'acc_appearance',
@@ -151,14 +171,16 @@ def test_model_modes():
     assert log['temperature_action'].item() == pytest.approx(0.07)
     spatial.eval()
     with torch.no_grad():
-        features = spatial(clips, mode='tensor')
-        assert features.equal(spatial.extract_feat(clips)) and features.shape == (5, 2, 4, 16)
-        first = spatial.branches['action'](clips)
-    assert features[:, 0].equal(first) and not features[:, 1].equal(first)
+        features = spatial(inputs, mode='tensor')
+        crops = inputs[:, 0]
+        assert features.equal(spatial.extract_feat(crops)) and features.shape == (5, 2, 4, 16)
+        for index, name in enumerate(SENTENCES):
+            assert features[:, index].equal(spatial.branches[name](crops))
+    assert not features[:, 0].equal(features[:, 1])
     with pytest.raises(ValueError, match="'background', 'object'"):
-        spatial(clips, {k: captions(5)[k] for k in ('action', 'appearance')}, mode='loss')
+        spatial(inputs, {k: captions(5)[k] for k in ('action', 'appearance')}, mode='loss')
     with pytest.raises(ValueError, match='mode'):
-        spatial(clips, mode='predict')
+        spatial(inputs, mode='predict')
 
 
 @pytest.mark.parametrize(('name', 'other'), [('action', 'appearance'), ('appearance', 'action')])
@@ -176,18 +198,18 @@ def test_branches_share_nothing(name, other):
 
 
 def test_one_pass_trains_as_apart():
-    clips, text = torch.randn(4, 1, 3, 32, 32), captions(4)
+    inputs, text = torch.randn(4, 1, 3, 32, 32), captions(4)
     together, apart = model(), model()
     optimizer = torch.optim.AdamW(together.parameters(), lr=1e-3)
     separate = {n: torch.optim.AdamW(b.parameters(), lr=1e-3) for n, b in apart.branches.items()}
     for _ in range(2):
-        losses = together(clips, text, mode='loss')
+        losses = together(inputs, text, mode='loss')
         optimizer.zero_grad()
         (losses['loss_action'] + losses['loss_appearance']).backward()
         optimizer.step()
     for name, own in separate.items():
         for _ in range(2):
-            loss = apart(clips, text, mode='loss')[f'loss_{name}']
+            loss = apart(inputs, text, mode='loss')[f'loss_{name}']
             own.zero_grad()
             loss.backward()
             own.step()
@@ -197,8 +219,8 @@ def test_one_pass_trains_as_apart():
 
 def test_weights_for_inference():
     spatial = model().eval()
-    clips = torch.randn(2, 1, 3, 32, 32)
-    expected = spatial(clips)
+    inputs = torch.randn(2, 1, 3, 32, 32)
+    expected = spatial(inputs)
     trained = spatial.state_dict()
     spatial.drop_text()
     exported = spatial.state_dict()
@@ -209,9 +231,9 @@ def test_weights_for_inference():
     cfg['itam']['text'] = None
     bare = SpatialModel(dict(action=cfg, appearance=cfg), SENTENCES).eval()
     bare.load_state_dict(exported)
-    assert bare(clips).equal(expected)
+    assert bare(inputs).equal(expected)
     with pytest.raises(ValueError, match='inference only'):
-        bare(clips, captions(2), mode='loss')
+        bare(inputs, captions(2), mode='loss')
 
 
 def test_initialisation_reaches_both_branches():
@@ -233,12 +255,12 @@ def test_learns_to_tell_shapes_apart():
 
     def crops(count: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         kind = torch.randint(4, (count,), generator=generator)
-        clips = 0.3 * torch.randn(count, 1, 3, 32, 32, generator=generator)
+        inputs = 0.3 * torch.randn(count, 1, 3, 32, 32, generator=generator)
         for index, which in enumerate(kind.tolist()):
             row, column = divmod(which, 2)
-            clips[index, ..., 16 * row : 16 * row + 16, 16 * column : 16 * column + 16] += 1.5
+            inputs[index, ..., 16 * row : 16 * row + 16, 16 * column : 16 * column + 16] += 1.5
         text = torch.stack([word[kind], torch.full((count,), END), torch.zeros(count).long()], -1)
-        return clips, dict.fromkeys(captions(1), text)
+        return inputs, dict.fromkeys(captions(1), text)
 
     optimizer = torch.optim.AdamW(spatial.parameters(), lr=1e-3)
     history = []
@@ -286,12 +308,12 @@ def test_paper_size():
     module.backbone.register_forward_hook(lambda _, __, output: shapes.append(output.shape))
     module.itam.image.register_forward_hook(lambda _, __, output: shapes.append(output.shape))
     module.itam.text.register_forward_hook(lambda _, __, output: shapes.append(output.shape))
-    clips = torch.randn(2, 1, 3, 224, 224)
+    inputs = torch.randn(2, 1, 3, 224, 224)
     text = torch.zeros(2, 77, dtype=torch.long)
     text[:, :5] = torch.tensor([[49406, 320, 786, 11, 49407], [49406, 320, 786, 12, 49407]])
     optimizer = torch.optim.SGD(spatial.parameters(), lr=1e-2)
     samples = dict.fromkeys(SENTENCES['appearance'], text)
-    loss = spatial(clips, samples, mode='loss')['loss_appearance']
+    loss = spatial(inputs, samples, mode='loss')['loss_appearance']
     loss.backward()
     optimizer.step()
     assert shapes == [(2, 257, 1408), (2, 32, 256), (2, 3, 256)]
@@ -299,5 +321,5 @@ def test_paper_size():
     assert loss.isfinite()
     spatial.drop_text()
     with torch.no_grad():
-        features = spatial.eval()(clips)
+        features = spatial.eval()(inputs)
     assert features.shape == (2, 1, 32, 256) and features.isfinite().all()

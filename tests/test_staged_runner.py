@@ -10,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from conftest import REPO, TINY_PLAZA, tiny_config
 from mmengine.config import Config
 
+from mmvad.datasets.transforms import LoadTubeFrames
 from mmvad.registry import RUNNERS
 from mmvad.structures import ObjectTubes
 
@@ -83,9 +85,10 @@ class TestWholeRun:
             **{
                 'stages.spatial.train_dataloader.sampler.num_samples': 64,
                 'stages.spatial.train_cfg.max_epochs': 4,
-                'stages.temporal.train_cfg.max_epochs': 6,
+                'stages.temporal.train_cfg.max_epochs': 20,
             },
         )
+        cfg.test_dataset = None
         train(cfg)
         for stage in ('spatial', 'temporal'):
             lines = []
@@ -110,6 +113,46 @@ class TestWholeRun:
         train(tiny_config(plaza, work_dir, **{'model.temporal.smm.drive': 'per_component'}))
         assert (work_dir / 'spatial/epoch_2.pth').stat().st_mtime_ns == spatial
         assert (work_dir / 'temporal.stale').is_dir()
+
+    def test_other_strides_make_captions_anew(self, finished, plaza, tmp_path):
+        work_dir = tmp_path / 'copy'
+        work_dir.mkdir()
+        subprocess.run(
+            ['cp', '-r', finished / 'proposals', finished / 'captions', work_dir], check=True
+        )
+        captions = work_dir / 'captions'
+
+        def made(**options) -> dict[Path, int]:
+            train(tiny_config(plaza, work_dir, stage='captions', **options))
+            return {
+                path.relative_to(captions): path.stat().st_mtime_ns
+                for path in captions.rglob('*.jsonl')
+            }
+
+        before = made()
+        assert {path.parent.name for path in before} == {'', 'stride_2', 'stride_3'}
+        assert made() == before and not (work_dir / 'captions.stale').exists()
+        after = made(**{'stages.captions.strides': (1, 3)})
+        assert {path.parent.name for path in after} == {'', 'stride_3'}
+        assert all(after[path] != before[path] for path in after)
+        assert (work_dir / 'captions.stale/stride_2/00.jsonl').is_file()
+
+    def test_training_draws_the_strides_that_have_captions(
+        self, finished, plaza, tmp_path, monkeypatch
+    ):
+        subprocess.run(
+            ['cp', '-r', finished / 'proposals', finished / 'captions', tmp_path], check=True
+        )
+        load, strides = LoadTubeFrames.transform, []
+
+        def note(self, results):
+            results = load(self, results)
+            strides.append(results['stride'])
+            return results
+
+        monkeypatch.setattr(LoadTubeFrames, 'transform', note)
+        train(tiny_config(plaza, tmp_path, stage='spatial'))
+        assert len(strides) == 32 and set(strides) == {1, 2, 3}
 
     def test_the_model_file_alone_gives_the_same_figures(self, finished, plaza, tmp_path):
         cfg = tiny_config(plaza, tmp_path / 'other', load_from=str(finished / 'localvad.pth'))
@@ -203,7 +246,7 @@ class TestBadInput:
     def test_channels_that_the_scorer_lacks_are_named(self, plaza, tmp_path):
         cfg = tiny_config(plaza, tmp_path)
         cfg.model.scorer.weights = dict(smm=1.0)
-        with pytest.raises(ValueError, match=r"no \['spatial', 'attributes'\] .* it has"):
+        with pytest.raises(ValueError, match=r"no \['action', .*'attributes'\] .* it has"):
             train(cfg)
 
     def test_no_objects_at_all_is_an_error(self, plaza, tmp_path):
@@ -288,3 +331,24 @@ def test_plaza_is_made_where_it_is_missing(tmp_path):
     train(cfg)
     assert (tmp_path / 'fresh/plaza.json').is_file()
     assert json.loads((tmp_path / 'fresh/plaza.json').read_text())['seed'] == TINY_PLAZA['seed']
+
+
+def test_predictors_are_compared_and_results_drawn(plaza, finished, tmp_path):
+    """The analysis tools on a complete run, as from the command line."""
+    config = tmp_path / 'tiny.py'
+    tiny_config(plaza, finished).dump(str(config))
+    tools = REPO / 'tools/analysis_tools'
+    script = [sys.executable, str(tools / 'compare_predictors.py'), str(config), str(finished)]
+    table = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    rows = [line.split(' | ') for line in table.splitlines() if line.startswith('| ')][2:]
+    assert len(rows) == 4 * 3 * 2  # predictors, branches, errors
+    # SMM's own row with the run's error is the run's channel.
+    own = next(
+        row for row in rows if row[0].startswith('| SMM') and row[1:3] == ['both', 'whitened']
+    )
+    assert float(own[3]) == pytest.approx(figures(finished)['auc_smm/micro'], abs=0.11)
+
+    script = [sys.executable, str(tools / 'draw_results.py'), str(config), str(finished)]
+    subprocess.run([*script, str(tmp_path / 'tiny'), '--objects', '3'], check=True)
+    for name in ('curves', 'patterns', 'failures'):
+        assert cv2.imread(str(tmp_path / f'tiny_{name}.png')).std() > 5

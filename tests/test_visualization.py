@@ -1,14 +1,19 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from mmvad.visualization import (
     VideoOverview,
     annotate_frames,
     append_score_strip,
     draw_objects,
+    overlay,
+    pattern_heatmaps,
     pick_frames,
+    plot_heatmaps,
     plot_overview,
+    plot_score_grid,
     plot_scores,
     score_color,
     write_annotated_video,
@@ -212,3 +217,54 @@ def test_picked_frames_span_the_scores():
     assert pick_frames(np.ones(4), 4) == [0, 1, 2, 3]
     with pytest.raises(ValueError, match='2 to 5 frames, got 6'):
         pick_frames(scores, 6)
+
+
+class Counting(torch.nn.Module):
+    """A branch whose one local pattern is the sum of its visual tokens."""
+
+    def tokens(self, crops: torch.Tensor) -> torch.Tensor:
+        cells = crops.flatten(2).transpose(1, 2)
+        return torch.cat([torch.full_like(cells[:, :1], 9.0), cells], dim=1)
+
+    def patterns(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.sum(dim=1, keepdim=True)
+
+
+def test_heat_is_where_the_target_comes_from():
+    crops = torch.zeros(1, 2, 3, 3)
+    crops[0, 0, 0, 1], crops[0, 0, 2, 2], crops[0, 1, 1, 0] = 4.0, 1.0, 7.0
+    heat = pattern_heatmaps(Counting(), crops, lambda patterns: patterns[:, 0, 0])
+    expected = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.25]])
+    torch.testing.assert_close(heat[0], expected)
+    # What speaks against the target is not shown, and the other channel is another target.
+    against = pattern_heatmaps(Counting(), crops, lambda patterns: -patterns[:, 0, 0])
+    assert not against.any()
+    other = pattern_heatmaps(Counting(), crops, lambda patterns: patterns[:, 0, 1])
+    assert other[0, 1, 0] == 1 and other.sum() == 1
+
+
+def test_overlaid_heat_is_red_where_it_is_high():
+    heat = np.zeros((4, 4))
+    heat[0, 0] = 1
+    picture = overlay(np.full((32, 32, 3), 128, np.uint8), heat, size=80).astype(int)
+    assert picture.shape == (80, 80, 3)
+    assert picture[5, 5, 2] > picture[5, 5, 0] and picture[70, 70, 0] > picture[70, 70, 2]
+
+
+def test_heatmaps_and_score_grids_are_drawn_whole(tmp_path):
+    picture = np.zeros((40, 40, 3), np.uint8)
+    picture[:] = (30, 200, 60)
+    plot_heatmaps({'Normal': [[picture] * 3] * 4, 'Abnormal': [[picture] * 3]}, tmp_path / 'h.png')
+    drawn = decode(tmp_path / 'h.png').astype(int)
+    share = (np.abs(drawn - (30, 200, 60)).max(axis=2) <= 3).mean()
+    assert 0.2 < share < 0.8
+    labels = (np.arange(len(SCORES)) > 3).astype(int)
+    videos = [VideoOverview(f'Video {n}', [], [], SCORES, labels, SCORES) for n in range(3)]
+    plot_score_grid(videos, tmp_path / 'g.png')
+    grid = decode(tmp_path / 'g.png')
+    height, width = grid.shape[0] // 5, grid.shape[1] // 5
+    corners = [
+        grid[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        for row, column in ((1, 1), (1, 3), (3, 1), (3, 3))
+    ]
+    assert [bool((corner == 255).all()) for corner in corners] == [False, False, False, True]

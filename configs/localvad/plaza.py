@@ -19,7 +19,8 @@ stages = dict(
     # Place and direction count too: training shows every way people use here.
     features=dict(
         pipeline=[
-            dict(type='CropTubes', size=(48, 48)),
+            dict(type='ComputeTubeFlow'),
+            dict(type='CropTubes', size=(32, 32)),
             dict(type='MeasureAttributes', quantities=('velocity', 'width', 'height', 'foot')),
             dict(type='PackTubeInputs'),
         ],

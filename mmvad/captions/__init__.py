@@ -5,6 +5,7 @@ from .attributes import ATTRIBUTES, AttributeMeter
 from .base import SENTENCES, BaseCaptioner, FrameObjects
 from .caption_file import read_captions, write_captions
 from .clip_captioner import CLIPCaptioner
+from .flow import FrameFlow
 from .templates import TEMPLATES, VOCABULARY, read_vocabulary
 from .tokenizer import ClipTokenizer
 
@@ -18,6 +19,7 @@ __all__ = [
     'BaseCaptioner',
     'CLIPCaptioner',
     'ClipTokenizer',
+    'FrameFlow',
     'FrameObjects',
     'read_captions',
     'read_vocabulary',

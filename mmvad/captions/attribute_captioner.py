@@ -65,18 +65,14 @@ class AttributeCaptioner(BaseCaptioner):
     count. Words are parted at quantiles of the training split; nothing is random.
 
     Args:
-        short_side: Frames are reduced to this short side (pixels) before they are measured.
-        flow_pairs: Pairs of neighbouring frames whose optical flow gives the motion.
         templates: Sentence key to template with one field; default: those for a person.
     """
 
     def __init__(
         self,
-        short_side: int = 240,
-        flow_pairs: int = 2,
         templates: Mapping[str, str] | None = None,
     ) -> None:
-        self.measure = AttributeMeter(short_side, flow_pairs)
+        self.measure = AttributeMeter()
         self.templates = check_templates(templates or TEMPLATES['person'])
         self._state: dict[str, Any] | None = None
 

@@ -6,12 +6,12 @@ Shape letters: H x W the frame, N objects in it, G points sampled in a box.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from .base import FrameObjects
+from .flow import FrameFlow, grey
 
 #: One record per object. Lengths are pixels of the frame, tones are grey levels in [0, 255].
 ATTRIBUTES = np.dtype(
@@ -40,26 +40,20 @@ NEAR = 1.5  # a neighbour's middle is at most so many heights of the object away
 class AttributeMeter:
     """Measure the objects of a frame.
 
-    Motion is DIS optical flow between neighbouring frames: over longer steps a fast small object
-    is lost, and Farneback's method loses it even between neighbours.
-
     Args:
-        short_side: Larger frames are reduced to this short side first, which bounds the cost.
-        flow_pairs: Pairs of neighbouring frames over which the motion is averaged. Two make a slow
-            walker's stand out of the noise.
+        flow: What gives the motion, and the size to which frames are reduced; default:
+            :class:`~mmvad.captions.flow.FrameFlow` as it is.
     """
 
-    def __init__(self, short_side: int = 240, flow_pairs: int = 2) -> None:
-        self.short_side = short_side
-        self.flow_pairs = flow_pairs
-        # (earlier frame, later frame, flow): a sweep shows most pairs of frames more than once.
-        self._flows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    def __init__(self, flow: FrameFlow | None = None) -> None:
+        self.flow = flow or FrameFlow()
 
-    def __call__(self, sample: FrameObjects) -> np.ndarray:
+    def __call__(self, sample: FrameObjects, flow: np.ndarray | None = None) -> np.ndarray:
         """Measure the objects of one frame.
 
         Args:
-            sample: Objects and frames; the last ``flow_pairs + 1`` frames are used.
+            sample: Objects and frames, as many as the flow needs.
+            flow: What ``self.flow`` gives for these frames, if it is known already.
 
         Returns:
             (N,) array of :data:`ATTRIBUTES`.
@@ -67,18 +61,17 @@ class AttributeMeter:
         Raises:
             ValueError: If there are too few frames.
         """
-        if len(sample.frames) <= self.flow_pairs:
-            raise ValueError(
-                f'{sample.video}, frame {sample.frame}: flow over {self.flow_pairs} pairs of '
-                f'frames needs {self.flow_pairs + 1} frames, got {len(sample.frames)}'
-            )
+        if flow is None:
+            try:
+                flow = self.flow(sample.frames)
+            except ValueError as error:
+                raise ValueError(f'{sample.video}, frame {sample.frame}: {error}') from error
         out = np.zeros(len(sample), ATTRIBUTES)
         if not len(sample):
             return out
         frame_height, frame_width = sample.frames[-1].shape[:2]
-        scale = min(1.0, self.short_side / min(frame_height, frame_width))
-        now = _grey(sample.frames[-1], scale)
-        flow = self._flow(sample.frames[-1 - self.flow_pairs :], scale)
+        scale = self.flow.scale(sample.frames[-1])
+        now = grey(sample.frames[-1], scale)
 
         objects = np.asarray(sample.objects, np.float32)
         points = _grid(objects * scale)
@@ -119,19 +112,6 @@ class AttributeMeter:
         )
         return out
 
-    def _flow(self, frames: Sequence[np.ndarray], scale: float) -> np.ndarray:
-        """(h, w, 2) mean motion (x, y), pixels of the unscaled frame a frame."""
-        # Made here, since it cannot be pickled and a loader's workers get a copy of the meter.
-        method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        kept, self._flows = self._flows, []
-        for earlier, later in pairwise(frames):
-            flow = next((f for a, b, f in kept if a is earlier and b is later), None)
-            if flow is None:
-                # From the later frame back to the earlier one, since the boxes lie in the last.
-                flow = method.calc(_grey(later, scale), _grey(earlier, scale), None)
-            self._flows.append((earlier, later, flow))
-        return np.mean([flow for *_, flow in self._flows], axis=0) / -scale
-
 
 #: Quantities that :func:`attribute_vectors` gives: columns of the table, lengths as logarithms.
 QUANTITIES = {
@@ -162,13 +142,6 @@ def attribute_vectors(table: np.ndarray, quantities: Sequence[str]) -> np.ndarra
         raise ValueError(f'quantities: expected some of {tuple(QUANTITIES)}, got {quantities}')
     columns = [QUANTITIES[name](table) for name in quantities]
     return np.concatenate(columns, axis=1).astype(np.float32)
-
-
-def _grey(frame: np.ndarray, scale: float) -> np.ndarray:
-    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
-    if scale < 1:
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return grey
 
 
 def _grid(boxes: np.ndarray) -> np.ndarray:

@@ -14,6 +14,12 @@ from mmvad.structures import ObjectTubes, atomic_path
 from .base import SENTENCES
 
 
+def caption_path(folder: Path, video: str, stride: int = 1) -> Path:
+    """Where the captions of a video's tubes lie; those of tubes that are fast-forwarded, taking
+    every ``stride``-th frame, in folders of their own."""
+    return folder / ('' if stride == 1 else f'stride_{stride}') / f'{video}.jsonl'
+
+
 def write_captions(
     path: str | Path, tubes: ObjectTubes, captions: Sequence[dict[str, str]]
 ) -> None:

@@ -123,7 +123,7 @@ class FrameSource(Sequence[np.ndarray]):
 
 
 def sweep(
-    source: Sequence[np.ndarray], wanted: Sequence[int], depth: int
+    source: Sequence[np.ndarray], wanted: Sequence[int], depth: int, stride: int = 1
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Go once through a video; each frame is decoded at most once, in order.
 
@@ -131,13 +131,16 @@ def sweep(
         source: The frames.
         wanted: Ascending frame numbers.
         depth: Frames to hand out with each wanted one.
+        stride: Steps between them, in frames.
 
     Yields:
-        A wanted frame number f and the frames f-depth+1 ... f, oldest first; before the start of
-        the video its first frame stands in.
+        A wanted frame number f and the frames f-(depth-1)*stride ... f, oldest first; before the
+        start of the video its first frame stands in.
     """
     buffer: dict[int, np.ndarray] = {}
     for frame in wanted:
-        need = [max(0, i) for i in range(frame - depth + 1, frame + 1)]
-        buffer = {i: buffer[i] if i in buffer else source[i] for i in dict.fromkeys(need)}
+        need = [max(0, frame - step * stride) for step in reversed(range(depth))]
+        # What a stride passes over now is a step of a later frame.
+        held = range(need[0], frame + 1)
+        buffer = {i: buffer[i] if i in buffer else source[i] for i in held}
         yield frame, [buffer[i] for i in need]

@@ -90,8 +90,9 @@ class TubeSweep(IterableDataset):
     Args:
         source: The video's frames.
         tubes: Its objects.
-        depth: Frames a tube spans.
-        pipeline: Transforms of ``dict(imgs, boxes, objects, video, frame)``.
+        steps: T, steps of a tube.
+        pipeline: Transforms of ``dict(imgs, boxes, objects, video, frame)``; where they need frames
+            before a tube's first step (``context``), ``imgs`` holds those too.
         video: Its name.
     """
 
@@ -99,12 +100,13 @@ class TubeSweep(IterableDataset):
         self,
         source: FrameSource,
         tubes: ObjectTubes,
-        depth: int,
+        steps: int,
         pipeline: list[dict],
         video: str,
     ) -> None:
-        self.source, self.tubes, self.depth, self.video = source, tubes, depth, video
+        self.source, self.tubes, self.video = source, tubes, video
         self.pipeline = Compose([TRANSFORMS.build(t) for t in pipeline])
+        self.depth = steps + max(getattr(t, 'context', 0) for t in self.pipeline.transforms)
 
     def __iter__(self) -> Iterator[dict]:
         for frame, imgs in sweep(self.source, np.unique(self.tubes.frames), self.depth):

@@ -16,7 +16,14 @@ from mmvad.models import LocalVAD
 from mmvad.structures import StageFolder, digest, weights_digest
 
 # Settings that change how fast a stage goes, not what comes out.
-_SPEED_ONLY = ('num_workers', 'persistent_workers', 'prefetch_factor', 'cache_frames', 'pin_memory')
+_SPEED_ONLY = (
+    'num_workers',
+    'persistent_workers',
+    'prefetch_factor',
+    'cache_frames',
+    'keep',
+    'pin_memory',
+)
 
 
 def _settings(part: Any) -> Any:
@@ -70,16 +77,21 @@ class StageFolders:
     def captions(self) -> StageFolder:
         """``captions``."""
         path = self.work_dir / 'captions'
-        key = digest(self.tubes('training').key, _settings(self.cfg.captioner))
+        key = digest(
+            self.tubes('training').key,
+            _settings(self.cfg.captioner),
+            _settings(self.cfg.stages.captions),
+        )
         return StageFolder(path, key)
 
     def spatial(self) -> StageFolder:
         """``spatial``."""
         # Captions may be edited by hand: what they say counts, not how they were made.
-        captions = sorted((self.work_dir / 'captions').glob('*.jsonl'))
+        captions = sorted((self.work_dir / 'captions').rglob('*.jsonl'))
         key = digest(
             self.tubes('training').key,
             *captions,
+            list(self.cfg.stages.captions.strides),
             _settings(self.cfg.model.spatial),
             _settings(self.cfg.stages.spatial),
             self.seed,

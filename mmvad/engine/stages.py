@@ -11,8 +11,8 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmvad.captions import BaseCaptioner, FrameObjects
-from mmvad.captions.caption_file import write_captions
+from mmvad.captions.caption_file import caption_path, write_captions
 from mmvad.datasets import TubeSweep, VideoDataset, sweep
 from mmvad.models import LocalVAD
 from mmvad.proposals import BaseProposer
@@ -62,21 +62,20 @@ def extract_tubes(
         stride: Keep the tubes of every so many frames.
         logger: For the warning about videos without any object.
     """
-    bar = _progress('boxes', 'frames', sum(videos.lengths.values()))
+    wanted = {video: range(first, length, stride) for video, length in videos.lengths.items()}
+    bar = _progress('boxes', 'frames', sum(map(len, wanted.values())))
     empty = []
     proposer.fit([videos.source(video) for video in videos.lengths])
     for video, length in videos.lengths.items():
         path = folder.path / f'{video}.npz'
         if path.exists():
-            bar.update(length)
+            bar.update(len(wanted[video]))
             continue
         source = videos.source(video)
         proposer.start(source)
         found = {}
-        for frame in range(length):
-            boxes_objects = proposer.propose(source[frame])
-            if frame >= first and (frame - first) % stride == 0:
-                found[frame] = boxes_objects
+        for frame in wanted[video]:
+            found[frame] = proposer.propose(source[frame])
             bar.update()
         tubes = ObjectTubes.from_frames(found, length, source.frame_shape)
         tubes.save(path)
@@ -101,9 +100,15 @@ def load_tubes(videos: VideoDataset, folder: Path) -> dict[str, ObjectTubes]:
 
 
 def _frame_objects(
-    videos: VideoDataset, video: str, tubes: ObjectTubes, depth: int, every: int = 1
+    videos: VideoDataset,
+    video: str,
+    tubes: ObjectTubes,
+    depth: int,
+    stride: int = 1,
+    every: int = 1,
 ) -> Iterator[FrameObjects]:
-    for frame, frames in sweep(videos.source(video), np.unique(tubes.frames)[::every], depth):
+    wanted = np.unique(tubes.frames)[::every]
+    for frame, frames in sweep(videos.source(video), wanted, depth, stride):
         rows = tubes.at(frame)
         yield FrameObjects(frames, tubes.boxes[rows], tubes.objects[rows], video, frame)
 
@@ -115,16 +120,20 @@ def generate_captions(
     folder: StageFolder,
     depth: int,
     fit_frames: int,
+    strides: Sequence[int],
 ) -> None:
-    """Describe every training tube.
+    """Describe every training tube, as it is and fast-forwarded.
 
     Args:
         videos: The training split.
         captioner: Describes objects.
         tubes: Of every video.
-        folder: Where ``<video>.jsonl`` and ``captioner.json`` (what it fitted) go.
+        folder: Where ``<video>.jsonl``, ``stride_<s>/<video>.jsonl`` and ``captioner.json`` (what
+            it fitted) go.
         depth: Frames a captioner may look at.
-        fit_frames: Frames, spread evenly over the split, on which the captioner is fitted.
+        fit_frames: Frames, spread evenly over the split, on which the captioner is fitted, at each
+            stride.
+        strides: Every so many frames are shown to the captioner; one pass over the videos each.
     """
     state = folder.path / 'captioner.json'
     if state.exists():
@@ -134,18 +143,19 @@ def generate_captions(
         every = max(1, total // fit_frames)
         captioner.fit(
             sample
+            for stride in strides
             for video in tubes
-            for sample in _frame_objects(videos, video, tubes[video], depth, every)
+            for sample in _frame_objects(videos, video, tubes[video], depth, stride, every)
         )
         write_json(state, captioner.state())
-    bar = _progress('captions', 'tubes', sum(map(len, tubes.values())))
-    for video, video_tubes in tubes.items():
-        path = folder.path / f'{video}.jsonl'
+    bar = _progress('captions', 'tubes', len(strides) * sum(map(len, tubes.values())))
+    for stride, (video, video_tubes) in product(strides, tubes.items()):
+        path = caption_path(folder.path, video, stride)
         if path.exists():
             bar.update(len(video_tubes))
             continue
         captions = []
-        for sample in _frame_objects(videos, video, video_tubes, depth):
+        for sample in _frame_objects(videos, video, video_tubes, depth, stride):
             captions += captioner.caption(sample)
             bar.update(len(sample))
         write_captions(path, video_tubes, captions)
@@ -187,7 +197,7 @@ def extract_features(
         if path.exists():
             bar.update(len(video_tubes))
             continue
-        data = TubeSweep(videos.source(video), video_tubes, model.depth, pipeline, video)
+        data = TubeSweep(videos.source(video), video_tubes, shape[0], pipeline, video)
         loader = DataLoader(data, batch_size=None, num_workers=min(num_workers, 1))
         with atomic_path(path) as tmp:
             if not len(video_tubes):

@@ -14,7 +14,8 @@ from mmvad.registry import MODELS
 class TubeDataPreprocessor(BaseDataPreprocessor):
     """Normalise crops and, in training, vary their brightness and contrast.
 
-    There is no random flip: captions speak of left and right.
+    There is no random flip: captions speak of left and right. Channels after the first three
+    (flow) stay as they are.
 
     Args:
         mean: Of each channel, in the order of ``bgr_to_rgb``'s result, in grey levels.
@@ -40,14 +41,14 @@ class TubeDataPreprocessor(BaseDataPreprocessor):
         self.contrast = contrast
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """``data['inputs']``: (B, T, 3, H, W) uint8 BGR to float, normalised."""
+        """``data['inputs']``: (B, T, C, H, W), BGR and, if C is 5, flow, to float, normalised."""
         data = self.cast_data(data)
         data['inputs'] = self.normalize(data['inputs'], training)
         return data
 
     def normalize(self, crops: torch.Tensor, training: bool = False) -> torch.Tensor:
-        """(..., 3, H, W) uint8 BGR on the device to float, normalised."""
-        crops = crops.float()
+        """(..., C, H, W), BGR and, if C is 5, flow, on the device to float, normalised."""
+        crops, flow = crops[..., :3, :, :].float(), crops[..., 3:, :, :]
         if self.bgr_to_rgb:
             crops = crops.flip(-3)
         if training and (self.brightness or self.contrast):
@@ -56,4 +57,5 @@ class TubeDataPreprocessor(BaseDataPreprocessor):
             centre = crops.mean(dim=tuple(range(1, crops.ndim)), keepdim=True)
             crops = (crops - centre) * (1 + self.contrast * change[0]) + centre
             crops = crops + self.brightness * change[1]
-        return (crops - self.mean) / self.std
+        crops = (crops - self.mean) / self.std
+        return torch.cat([crops, flow], dim=-3) if flow.shape[-3] else crops

@@ -1,7 +1,7 @@
 """LocalVAD: the two parts and the scores, in one model (paper, section 3).
 
-Shape letters: n tubes, T steps of a tube (window + horizon), K context frames of the branches,
-H x W the crop, N_q queries, E_d output dimension.
+Shape letters: n tubes, T steps of a tube (window + horizon), C channels of a crop, H x W the crop,
+N_q queries, E_d output dimension; 2 are the branches.
 """
 
 from __future__ import annotations
@@ -24,17 +24,10 @@ class LocalVAD(BaseModel):
         spatial: Config of the :class:`SpatialModel`; its text sides are dropped.
         temporal: Config of the :class:`TemporalModel`.
         scorer: Config of the :class:`ObjectScorer`.
-        novelty_step: Features whose novelty the scorer measures: ``'last'``, those of the scored
-            frame, or ``'mean'``, the average over the tube.
     """
 
-    def __init__(
-        self, spatial: dict, temporal: dict, scorer: dict, novelty_step: str = 'last'
-    ) -> None:
+    def __init__(self, spatial: dict, temporal: dict, scorer: dict) -> None:
         super().__init__()
-        if novelty_step not in ('last', 'mean'):
-            raise ValueError(f"novelty_step: expected 'last' or 'mean', got {novelty_step!r}")
-        self.novelty_step = novelty_step
         self.spatial = MODELS.build(spatial)
         self.spatial.drop_text()
         self.spatial.requires_grad_(False)
@@ -46,11 +39,11 @@ class LocalVAD(BaseModel):
                 f'{self.temporal.feature_shape} differs from the '
                 f'spatial part, {self.spatial.feature_shape}'
             )
-
-    @property
-    def depth(self) -> int:
-        """Frames a tube spans: T + K."""
-        return self.temporal.steps + self.spatial.context
+        if unknown := set(self.scorer.branches) - set(self.spatial.branches):
+            raise ValueError(
+                f'model.scorer.weights: {sorted(unknown)} are neither smm, attributes nor one of '
+                f'the branches {list(self.spatial.branches)}'
+            )
 
     def init_weights(self) -> None:
         """Nothing: MMEngine's runner calls this before training, and would undo the spatial part's
@@ -67,28 +60,24 @@ class LocalVAD(BaseModel):
         """Features of every step of every tube.
 
         Args:
-            crops: (n, T + K, 3, H, W) uint8 BGR, oldest first.
+            crops: (n, T, C, H, W), BGR and, if C is 5, flow, oldest first.
 
         Returns:
             (n, T, 2, N_q, E_d) float32.
         """
         preprocessor = self.spatial.data_preprocessor
         images = preprocessor.normalize(preprocessor.cast_data(crops))
-        # (n, T, 3, H, W, K+1): a clip that ends at each step
-        clips = images.unfold(1, self.spatial.context + 1, 1)
-        clips = clips.permute(0, 1, 5, 2, 3, 4).flatten(0, 1)
-        return self.spatial.extract_feat(clips).unflatten(0, (len(crops), -1))
+        return self.spatial.extract_feat(images.flatten(0, 1)).unflatten(0, crops.shape[:2])
 
-    def novelty_features(self, inputs: Tensor) -> Tensor:
-        """(n, T, 2, N_q, E_d) frozen features to the scorer's (n, F)."""
-        features = self.temporal.standardize(inputs)
-        picked = features[:, -1] if self.novelty_step == 'last' else features.mean(dim=1)
-        return picked.flatten(1)
-
-    @staticmethod
-    def action_patterns(inputs: Tensor) -> Tensor:
-        """(n, T, 2, N_q, E_d) frozen features to the action branch's mean over the tube, (n, N)."""
-        return inputs[:, :, 0].float().mean(dim=1).flatten(1)
+    def measure(self, inputs: Tensor) -> dict[str, Tensor]:
+        """(n, T, 2, N_q, E_d) frozen features to what the scorer takes: the prediction's residual
+        and each branch's patterns, averaged over the tube."""
+        prediction, target = self.temporal.predict(inputs)
+        patterns = inputs.float().mean(dim=1).flatten(2).unbind(dim=1)
+        return dict(
+            zip(self.spatial.branches, patterns, strict=True),
+            smm=(prediction - target).flatten(1),
+        )
 
     @torch.no_grad()
     def calibrate(
@@ -112,33 +101,23 @@ class LocalVAD(BaseModel):
         was_training = self.training
         self.eval()
         device = self.temporal.mean.device
-        errors, features, actions, figures = [], [], [], []
+        measured, figures = [], []
         for batch in inputs.split(batch_size):
             batch = batch.to(device)
-            errors.append(self.temporal.errors(batch))
-            features.append(self.novelty_features(batch))
-            actions.append(self.action_patterns(batch))
+            measured.append(self.measure(batch))
             diagnostics = self.temporal.diagnostics(batch)
             figures.append({key: float(value) * len(batch) for key, value in diagnostics.items()})
-        self.scorer.fit(
-            torch.cat(errors),
-            torch.cat(features),
-            torch.cat(actions),
-            videos,
-            None if attributes is None else attributes.to(device),
-        )
+        values = {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
+        if attributes is not None:
+            values['attributes'] = attributes.to(device)
+        self.scorer.fit(values, videos)
         self.train(was_training)
         return {key: sum(f[key] for f in figures) / len(inputs) for key in figures[0]}
 
     def score(self, inputs: Tensor, attributes: Tensor | None = None) -> dict[str, Tensor]:
         """The scorer's channels, each (n,), of frozen features (n, T, 2, N_q, E_d) and measured
         attributes (n, P)."""
-        return self.scorer(
-            self.temporal.errors(inputs),
-            self.novelty_features(inputs),
-            self.action_patterns(inputs),
-            attributes,
-        )
+        return self.scorer(dict(self.measure(inputs), attributes=attributes))
 
     def forward(
         self,

@@ -1,7 +1,7 @@
 """From prediction errors and features to object scores on the training set's scale.
 
 Shape letters: n objects, M reference objects, F numbers that describe an object, D dimensions kept
-of them, N an action pattern, P measured attributes.
+of them, R numbers predicted, N = N_q * E_d numbers of a branch, P measured attributes.
 """
 
 from __future__ import annotations
@@ -9,21 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleDict
 from sklearn.decomposition import PCA
 from torch import Tensor
 
 from mmvad.registry import MODELS
-
-QUANTITIES = ('smm', 'nearest', 'centre', 'attributes')
-#: What each channel of scores sums; a quantity that has no weight is left out.
-CHANNELS = {
-    'smm': ('smm',),
-    'spatial': ('nearest', 'centre'),
-    'both': ('smm', 'nearest', 'centre'),
-    'attributes': ('attributes',),
-    'all': QUANTITIES,
-}
 
 
 class FittedDistance(BaseModule):
@@ -38,33 +28,69 @@ class FittedDistance(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class CentreDistance(FittedDistance):
-    """Distance to the mean of the training objects."""
+def _principal(values: Tensor, dims: int, seed: int) -> PCA:
+    """At most ``dims`` principal components of (n, F)."""
+    return PCA(min(dims, *values.shape), svd_solver='randomized', random_state=seed).fit(
+        values.float().cpu().numpy()
+    )
 
-    def __init__(self) -> None:
+
+class ResidualDistance(FittedDistance):
+    """How unusual a prediction error is, all its directions taken together.
+
+    The plain error adds up squares, so directions in which training errs a lot (which way somebody
+    walks) drown those in which it hardly does. Here the squares are divided by the training
+    residuals' variance along their principal components, and by the mean variance along all others:
+    the quadratic form of probabilistic PCA.
+
+    Args:
+        dims: D, principal components; None: the plain mean of squares.
+        seed: Of the principal components' solver.
+    """
+
+    def __init__(self, dims: int | None, seed: int) -> None:
         super().__init__()
-        self.register_buffer('mean', torch.zeros(0))
+        self.dims = dims
+        self.seed = seed
+        if dims is not None:
+            self.register_buffer('mean', torch.zeros(0))
+            self.register_buffer('projection', torch.zeros(0, 0))
+            self.register_buffer('variance', torch.zeros(0))
+            self.register_buffer('rest', torch.zeros(1))
 
-    def fit(self, values: Tensor, videos: Tensor) -> Tensor:
-        """Take the mean of (n, F); returns the distances (n,). ``videos`` do not count."""
-        self.mean = values.mean(dim=0)
-        return self(values)
+    def fit(self, residuals: Tensor, videos: Tensor) -> Tensor:
+        """Take the variances of (n, R); returns the distances (n,). ``videos`` do not count."""
+        if self.dims is not None:
+            pca = _principal(residuals, self.dims, self.seed)
+            variance = torch.from_numpy(pca.explained_variance_).float()
+            # With few objects nothing may be left over for the other directions.
+            least = 1e-6 * variance.max()
+            self.mean = torch.from_numpy(pca.mean_).float().to(residuals.device)
+            self.projection = torch.from_numpy(pca.components_).float().T.to(residuals.device)
+            self.variance = variance.clamp(min=least).to(residuals.device)
+            rest = torch.tensor([float(pca.noise_variance_)]).clamp(min=least)
+            self.rest = rest.to(residuals.device)
+        return self(residuals)
 
-    def forward(self, values: Tensor) -> Tensor:
-        """(n, F) -> (n,)."""
-        return (values - self.mean).norm(dim=1)
+    def forward(self, residuals: Tensor) -> Tensor:
+        """(n, R) -> (n,)."""
+        if self.dims is None:
+            return residuals.square().mean(dim=1)
+        centred = residuals.float() - self.mean
+        kept = centred @ self.projection
+        others = centred - kept @ self.projection.T
+        return (kept.square() / self.variance).sum(dim=1) + others.square().sum(dim=1) / self.rest
 
 
 class NearestDistance(FittedDistance):
     """Mean distance to the nearest training objects.
 
     Args:
-        dims: D, whitened principal components that are compared; None: the F numbers themselves,
-            each divided by its standard deviation.
+        dims: D, principal components that are compared; None: the F numbers themselves, each
+            divided by its standard deviation.
         num_reference: M, training objects kept to compare with.
-        neighbours: Nearest reference objects averaged.
-        whiten_floor: Component variances are not taken smaller than this share of the largest, so
-            that whitening does not blow noise up.
+        neighbours: Nearest reference objects averaged. Few ask if anything like it was ever seen,
+            many how common it is.
         seed: Of the choice of reference objects and of the principal components' solver.
     """
 
@@ -73,14 +99,12 @@ class NearestDistance(FittedDistance):
         dims: int | None,
         num_reference: int,
         neighbours: int,
-        whiten_floor: float,
         seed: int,
     ) -> None:
         super().__init__()
         self.dims = dims
         self.num_reference = num_reference
         self.neighbours = neighbours
-        self.whiten_floor = whiten_floor
         self.seed = seed
         self.register_buffer('mean', torch.zeros(0))
         self.register_buffer('projection', torch.zeros(0, 0))
@@ -101,14 +125,9 @@ class NearestDistance(FittedDistance):
             self.mean = values.mean(dim=0)
             self.projection = torch.diag(1 / values.std(dim=0).clamp(min=1e-6))
         else:
-            pca = PCA(
-                min(self.dims, *values.shape), svd_solver='randomized', random_state=self.seed
-            ).fit(values.cpu().numpy())
-            variance = torch.from_numpy(pca.explained_variance_).float()
-            spread = variance.clamp(min=float(variance.max()) * self.whiten_floor).sqrt()
+            pca = _principal(values, self.dims, self.seed)
             self.mean = torch.from_numpy(pca.mean_).float().to(values.device)
-            projection = torch.from_numpy(pca.components_).float() / spread[:, None]
-            self.projection = projection.T.to(values.device)
+            self.projection = torch.from_numpy(pca.components_).float().T.to(values.device)
         generator = torch.Generator().manual_seed(self.seed)
         picks = torch.randperm(len(values), generator=generator)[: self.num_reference].sort()[0]
         self.reference = self._project(values[picks])
@@ -142,26 +161,26 @@ class NearestDistance(FittedDistance):
 class ObjectScorer(BaseModule):
     """Object scores, fitted on training objects only.
 
-    Up to four quantities are measured on an object:
+    Quantities that are measured on an object:
 
-    - ``smm``, its prediction error;
-    - ``nearest``, the mean distance of its features to those of the nearest training objects (is it
-      like anything seen?);
-    - ``centre``, the distance of its action pattern, averaged over the tube, to the mean pattern
-      (does it act in an uncommon way throughout?);
-    - ``attributes``, as ``nearest``, of what was measured on it without learned weights (no part
-      of the paper's method).
+    - ``smm``, how unusual its prediction error is;
+    - one by the name of each branch: the mean distance of that branch's local patterns, averaged
+      over the tube, to those of the nearest training objects (does it look or act in a way that
+      training shows?);
+    - ``attributes``, likewise, of what was measured on it without learned weights (no part of the
+      paper's method).
 
     The log of each is brought to mean 0 and standard deviation 1 over the training objects. The
-    channels are weighted sums of these: ``smm``; ``spatial`` of ``nearest`` and ``centre``;
-    ``both`` of these three, all that is learned; ``attributes``; ``all``.
+    channels are weighted sums of these: each quantity by itself; ``spatial``, the branches;
+    ``both``, ``smm`` and the branches, which is all that is learned; ``all``.
 
     Args:
         weights: Quantity to weight; those that are not named are not measured.
-        dims: Principal components of the features that are kept.
+        dims: Principal components of a branch's patterns that are compared.
+        residual_dims: See :class:`ResidualDistance`.
         num_reference: M, training objects kept to compare with.
-        neighbours: Nearest reference objects averaged.
-        whiten_floor: See :class:`NearestDistance`.
+        neighbours: Nearest reference objects averaged, of patterns.
+        attribute_neighbours: Likewise of attributes.
         seed: See :class:`NearestDistance`.
     """
 
@@ -169,35 +188,35 @@ class ObjectScorer(BaseModule):
         self,
         weights: Mapping[str, float],
         dims: int = 64,
+        residual_dims: int | None = 64,
         num_reference: int = 4000,
         neighbours: int = 3,
-        whiten_floor: float = 1e-3,
+        attribute_neighbours: int = 3,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not set(weights) <= set(QUANTITIES) or not weights or min(weights.values()) <= 0:
-            raise ValueError(
-                f'scorer.weights: expected weights > 0 of some of {QUANTITIES}, got {dict(weights)}'
-            )
-        self.weights = {name: weights[name] for name in QUANTITIES if name in weights}
-        chosen = {
-            channel: tuple(name for name in parts if name in self.weights)
-            for channel, parts in CHANNELS.items()
+        if not weights or min(weights.values()) <= 0:
+            raise ValueError(f'scorer.weights: expected weights > 0, got {dict(weights)}')
+        self.weights = dict(weights)
+        self.branches = tuple(name for name in weights if name not in ('smm', 'attributes'))
+        sums = {
+            **{name: (name,) for name in weights},
+            'spatial': self.branches,
+            'both': tuple(name for name in weights if name != 'attributes'),
+            'all': tuple(weights),
         }
         #: Channel to the quantities it sums.
-        self.channels = {channel: parts for channel, parts in chosen.items() if parts}
-        shared = dict(
-            num_reference=num_reference,
-            neighbours=neighbours,
-            whiten_floor=whiten_floor,
-            seed=seed,
-        )
-        if 'nearest' in self.weights:
-            self.nearest = NearestDistance(dims, **shared)
-        if 'attributes' in self.weights:
-            self.attributes = NearestDistance(None, **shared)
-        if 'centre' in self.weights:
-            self.centre = CentreDistance()
+        self.channels = {channel: parts for channel, parts in sums.items() if parts}
+        self.distances = ModuleDict()
+        for name in weights:
+            if name == 'smm':
+                self.distances[name] = ResidualDistance(residual_dims, seed)
+            elif name == 'attributes':
+                self.distances[name] = NearestDistance(
+                    None, num_reference, attribute_neighbours, seed
+                )
+            else:
+                self.distances[name] = NearestDistance(dims, num_reference, neighbours, seed)
         self.register_buffer('scale', torch.zeros(2, len(self.weights)))
         self.register_buffer('floor', torch.zeros(len(self.channels)))
 
@@ -217,73 +236,42 @@ class ObjectScorer(BaseModule):
         return dict(zip(self.channels, self.floor.tolist(), strict=True))
 
     @torch.no_grad()
-    def fit(
-        self,
-        errors: Tensor,
-        features: Tensor,
-        actions: Tensor,
-        videos: Tensor,
-        attributes: Tensor | None = None,
-    ) -> None:
+    def fit(self, values: Mapping[str, Tensor], videos: Tensor) -> None:
         """Take the scale of training objects.
 
         Args:
-            errors: (n,) prediction errors.
-            features: (n, F) standardised features.
-            actions: (n, N) action patterns, averaged over the tube.
+            values: As :meth:`forward` takes them.
             videos: (n,) number of the video each object is from.
-            attributes: (n, P); needed where they have a weight.
         """
-        logs = self._logs(errors, features, actions, attributes, videos)
+        logs = self._logs(values, videos)
         self.scale = torch.stack([logs.mean(dim=1), logs.std(dim=1).clamp(min=1e-6)])
         self.floor = torch.stack([score.min() for score in self._sum(logs).values()])
 
-    def forward(
-        self,
-        errors: Tensor,
-        features: Tensor,
-        actions: Tensor,
-        attributes: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scores of new objects.
 
         Args:
-            errors: (n,) prediction errors.
-            features: (n, F) standardised features.
-            actions: (n, N) action patterns, averaged over the tube.
-            attributes: (n, P); needed where they have a weight.
+            values: ``smm``: (n, R) prediction minus target; a branch's name: (n, N) its patterns;
+                ``attributes``: (n, P). Those without a weight may be missing.
 
         Returns:
             Channel to scores (n,).
         """
         if not self.fitted:
             raise RuntimeError('ObjectScorer: not fitted; train the temporal stage first')
-        return self._sum(self._logs(errors, features, actions, attributes))
+        return self._sum(self._logs(values))
 
-    def _logs(
-        self,
-        errors: Tensor,
-        features: Tensor,
-        actions: Tensor,
-        attributes: Tensor | None,
-        videos: Tensor | None = None,
-    ) -> Tensor:
+    def _logs(self, values: Mapping[str, Tensor], videos: Tensor | None = None) -> Tensor:
         """(quantities, n) logarithms; with ``videos`` (n,) the distances are fitted first."""
-        if 'attributes' in self.weights and attributes is None:
+        if 'attributes' in self.weights and values.get('attributes') is None:
             raise ValueError(
                 'scorer.weights: attributes have a weight but are not measured; put '
                 "dict(type='MeasureAttributes') into stages.features.pipeline"
             )
-        values = dict(nearest=features, centre=actions, attributes=attributes)
-        raw = []
-        for name in self.weights:
-            if name == 'smm':
-                raw.append(errors)
-                continue
-            distance = getattr(self, name)
-            raw.append(
-                distance(values[name]) if videos is None else distance.fit(values[name], videos)
-            )
+        raw = [
+            distance(values[name]) if videos is None else distance.fit(values[name], videos)
+            for name, distance in self.distances.items()
+        ]
         return torch.stack(raw).clamp(min=1e-12).log()
 
     def _sum(self, logs: Tensor) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 Shape letters:
     B: batch.
-    K: context, the largest motion offset, in steps.
+    C: channels of a crop, 3 (RGB) or 5 (RGB and flow).
     H, W: height and width of a crop, pixels.
     N_q: queries.
     E_d: output dimension.
@@ -27,11 +27,11 @@ class SpatialBranch(BaseModule):
     """Backbone, ITAM and contrastive loss of one branch.
 
     Args:
-        backbone: config of the backbone; its ``in_channels`` follow from ``motion``.
+        backbone: config of the backbone; gets ``in_channels``.
         itam: config of the alignment module.
         loss: config of the contrastive loss; ``None`` builds a branch for inference.
-        motion: for each offset d >= 1, in steps, the last image minus the image d steps before is
-            stacked on the last image as three more channels. Empty is the paper: one RGB image.
+        in_channels: of a crop's channels, the first so many are looked at: 3, the RGB image (the
+            paper), or 5, the image and its optical flow.
         normalize: whether the features are scaled to unit length, query by query. Training sees
             only cosines, so the length carries nothing that was learnt.
         init_cfg: MMEngine initialisation.
@@ -42,16 +42,13 @@ class SpatialBranch(BaseModule):
         backbone: dict,
         itam: dict,
         loss: dict | None = None,
-        motion: Sequence[int] = (),
+        in_channels: int = 3,
         normalize: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        self.motion = tuple(motion)
-        if any(offset < 1 for offset in self.motion):
-            raise ValueError(f'motion: expected offsets >= 1, got {self.motion}')
+        self.in_channels = in_channels
         self.normalize = normalize
-        in_channels = 3 * (1 + len(self.motion))
         self.backbone = MODELS.build(dict(backbone, in_channels=in_channels))
         self.itam = MODELS.build(itam)
         self.loss_module = None if loss is None else MODELS.build(loss)
@@ -62,47 +59,46 @@ class SpatialBranch(BaseModule):
             )
 
     @property
-    def context(self) -> int:
-        """Steps before the last one that the branch looks at."""
-        return max(self.motion, default=0)
-
-    @property
     def feature_shape(self) -> tuple[int, int]:
         """(N_q, E_d)."""
         return self.itam.image.num_queries, self.itam.image.embed_dim
 
-    def stack_motion(self, clips: Tensor) -> Tensor:
-        """The backbone's input: (B, K+1, 3, H, W) -> (B, 3 (1 + len(motion)), H, W)."""
-        if clips.ndim != 5 or clips.shape[1] <= self.context or clips.shape[2] != 3:
+    def tokens(self, crops: Tensor) -> Tensor:
+        """Visual tokens (B, S_d, V_d) of (B, C, H, W) normalised crops."""
+        if crops.ndim != 4 or crops.shape[1] < self.in_channels:
             raise ValueError(
-                f'clips: expected (B, at least {self.context + 1} steps, 3, H, W), '
-                f'got {tuple(clips.shape)}'
+                f'crops: expected (B, at least {self.in_channels} channels, H, W), '
+                f'got {tuple(crops.shape)}'
+                + ('; flow is measured by ComputeTubeFlow' if self.in_channels > 3 else '')
             )
-        last = clips[:, -1]
-        return torch.cat([last, *(last - clips[:, -1 - d] for d in self.motion)], dim=1)
+        return self.backbone(crops[:, : self.in_channels])
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Local patterns of the last step.
+    def forward(self, crops: Tensor) -> Tensor:
+        """Local patterns.
 
         Args:
-            clips: (B, K+1, 3, H, W), normalised, oldest first.
+            crops: (B, C, H, W), normalised.
 
         Returns:
             (B, N_q, E_d).
         """
-        features, _ = self.itam(self.backbone(self.stack_motion(clips)))
+        return self.patterns(self.tokens(crops))
+
+    def patterns(self, tokens: Tensor) -> Tensor:
+        """Local patterns (B, N_q, E_d) of visual tokens (B, S_d, V_d)."""
+        features, _ = self.itam(tokens)
         return F.normalize(features, dim=-1) if self.normalize else features
 
-    def loss(self, clips: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, crops: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Contrastive loss (Eq. 1) and top-1 alignment accuracy.
 
         Args:
-            clips: (B, K+1, 3, H, W), normalised, oldest first.
-            text: (B, N_s, S_t) int64 tokens of the last step's sentences.
+            crops: (B, C, H, W), normalised.
+            text: (B, N_s, S_t) int64 tokens of their sentences.
         """
         if self.loss_module is None:
             raise ValueError('the branch was built without a loss, for inference only')
-        image, sentences = self.itam(self.backbone(self.stack_motion(clips)), text)
+        image, sentences = self.itam(self.tokens(crops), text)
         return self.loss_module(image, sentences, text)
 
     def drop_text(self) -> None:
@@ -144,26 +140,14 @@ class SpatialModel(BaseModel):
             raise ValueError(f'branches must share (N_q, E_d), got {shapes}')
 
     @property
-    def context(self) -> int:
-        """K: steps before the last one that a clip must hold."""
-        return max(branch.context for branch in self.branches.values())
-
-    @property
     def feature_shape(self) -> tuple[int, int, int]:
         """(number of branches, N_q, E_d)."""
         first = next(iter(self.branches.values()))
         return len(self.branches), *first.feature_shape
 
-    def extract_feat(self, clips: Tensor) -> Tensor:
-        """Features of all branches.
-
-        Args:
-            clips: (B, K+1, 3, H, W), normalised, oldest first; the last is the step itself.
-
-        Returns:
-            (B, branches, N_q, E_d).
-        """
-        return torch.stack([branch(clips) for branch in self.branches.values()], dim=1)
+    def extract_feat(self, crops: Tensor) -> Tensor:
+        """Features of all branches: (B, C, H, W), normalised, to (B, branches, N_q, E_d)."""
+        return torch.stack([branch(crops) for branch in self.branches.values()], dim=1)
 
     def forward(
         self,
@@ -174,7 +158,7 @@ class SpatialModel(BaseModel):
         """Losses or features.
 
         Args:
-            inputs: (B, K+1, 3, H, W), normalised, oldest first.
+            inputs: (B, 1, C, H, W), normalised crops of one step.
             data_samples: in mode ``'loss'``, key of a sentence to its tokens, (B, S_t) int64.
             mode: ``'loss'`` or ``'tensor'``.
 
@@ -182,13 +166,14 @@ class SpatialModel(BaseModel):
             ``'loss'``: ``loss_<branch>`` (summed by MMEngine), and ``acc_<branch>`` and
             ``temperature_<branch>`` for the log. ``'tensor'``: :meth:`extract_feat`.
         """
+        crops = inputs.squeeze(1)
         if mode == 'tensor':
-            return self.extract_feat(inputs)
+            return self.extract_feat(crops)
         if mode != 'loss':
             raise ValueError(f"mode: expected 'loss' or 'tensor', got {mode!r}")
         results = {}
         for name, branch in self.branches.items():
-            loss, accuracy = branch.loss(inputs, self._tokens(name, data_samples))
+            loss, accuracy = branch.loss(crops, self._tokens(name, data_samples))
             results[f'loss_{name}'] = loss
             results[f'acc_{name}'] = accuracy
             results[f'temperature_{name}'] = branch.loss_module.temperature.detach()

@@ -43,7 +43,7 @@ class BaseProposer(ABC):
     def detect(self, frame: np.ndarray) -> np.ndarray:
         """(N, 4) float32 boxes, xyxy, pixels, of a (H, W, 3) uint8 BGR frame.
 
-        Frames come in order; every frame of the video is passed once.
+        Frames come in order, not always all of them.
         """
 
     def propose(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

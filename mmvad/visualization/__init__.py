@@ -8,15 +8,26 @@ from mmvad.visualization.drawing import (
     write_annotated_video,
     write_video,
 )
-from mmvad.visualization.plots import VideoOverview, pick_frames, plot_overview, plot_scores
+from mmvad.visualization.heatmaps import overlay, pattern_heatmaps, plot_heatmaps
+from mmvad.visualization.plots import (
+    VideoOverview,
+    pick_frames,
+    plot_overview,
+    plot_score_grid,
+    plot_scores,
+)
 
 __all__ = [
     'VideoOverview',
     'annotate_frames',
     'append_score_strip',
     'draw_objects',
+    'overlay',
+    'pattern_heatmaps',
     'pick_frames',
+    'plot_heatmaps',
     'plot_overview',
+    'plot_score_grid',
     'plot_scores',
     'score_color',
     'write_annotated_video',

@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 
 from mmvad.structures.artifacts import atomic_path
 
-_DPI = 120
+DPI = 120
 _SCORE = '#14507a'
 _RAW = '#9db8c9'
 _ABNORMAL = '#f4b6a6'
@@ -68,11 +68,11 @@ def plot_scores(
         raw: Scores before smoothing (F,), drawn behind the curve.
         threshold: Alarm level, drawn as a dashed line.
     """
-    figure = Figure(figsize=(10, 3.5), dpi=_DPI, layout='constrained')
+    figure = Figure(figsize=(10, 3.5), dpi=DPI, layout='constrained')
     axes = figure.add_subplot()
     _draw_curve(axes, scores, labels, raw, threshold)
     axes.set_title(title, loc='left', fontsize=12, fontweight='bold')
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_overview(videos: Sequence[VideoOverview], path: str | Path) -> None:
@@ -104,11 +104,32 @@ def plot_overview(videos: Sequence[VideoOverview], path: str | Path) -> None:
         for video in videos
     ]
     heights = [row + curve_height + heading for row in rows]
-    figure = Figure(figsize=(width, sum(heights)), dpi=_DPI, layout='constrained')
+    figure = Figure(figsize=(width, sum(heights)), dpi=DPI, layout='constrained')
     blocks = figure.subfigures(len(videos), 1, squeeze=False, height_ratios=heights)[:, 0]
     for video, block, row in zip(videos, blocks, rows, strict=True):
         _draw_overview(block, video, (row, curve_height))
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def plot_score_grid(videos: Sequence[VideoOverview], path: str | Path, columns: int = 2) -> None:
+    """Draw the score curves of many videos on one scale.
+
+    Args:
+        videos: At least one; of each the name, scores, labels and unsmoothed scores are drawn.
+        path: The PNG file; written whole or not at all.
+        columns: Curves side by side.
+    """
+    rows = -(-len(videos) // columns)
+    figure = Figure(figsize=(5.5 * columns, 1.7 * rows), dpi=DPI, layout='constrained')
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes in grid.flat[len(videos) :]:
+        axes.set_axis_off()
+    for axes, video in zip(grid.flat, videos, strict=False):
+        _draw_curve(axes, video.scores, video.labels, video.raw, video.threshold)
+        axes.set_title(video.name, loc='left', fontsize=9, fontweight='bold')
+        axes.get_legend().set_visible(axes is grid.flat[0])
+        axes.label_outer()
+    save_figure(figure, path)
 
 
 def pick_frames(scores: np.ndarray, count: int = 3) -> list[int]:
@@ -206,7 +227,8 @@ def _intervals(labels: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     path = Path(path)
     if path.suffix != '.png':
         raise ValueError(f'{path}: expected a name that ends in .png')

@@ -92,7 +92,7 @@ def main() -> None:
     passed = time.perf_counter() - start
     rows.append(('captions', scored / passed, len(tubes) / passed, ''))
 
-    tube_sweep = TubeSweep(source, tubes, model.depth, cfg.stages.features.pipeline, video)
+    tube_sweep = TubeSweep(source, tubes, model.temporal.steps, cfg.stages.features.pipeline, video)
     start = time.perf_counter()
     items = list(tube_sweep)
     passed = time.perf_counter() - start
@@ -121,7 +121,7 @@ def main() -> None:
     picks = [captions[i % len(captions)] for i in range(step)]
     tokens = [tokenize(dict(captions=caption))['tokens'] for caption in picks]
     data = dict(
-        inputs=pool[torch.arange(step) % len(pool)][:, -spatial.context - 1 :],
+        inputs=pool[torch.arange(step) % len(pool)][:, -1:],
         data_samples={key: torch.stack([t[key] for t in tokens]) for key in tokens[0]},
     )
 

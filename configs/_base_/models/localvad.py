@@ -26,7 +26,7 @@ branch = dict(
         ),
     ),
     loss=dict(type='ImageTextContrastiveLoss', targets='shared'),
-    motion=(),
+    in_channels=3,
 )
 model = dict(
     type='LocalVAD',
@@ -48,10 +48,9 @@ model = dict(
     ),
     scorer=dict(
         type='ObjectScorer',
-        weights=dict(smm=1.0, nearest=1.0),
+        weights=dict(smm=1.0, action=0.5, appearance=0.5),
         dims=64,
         num_reference=4000,
-        neighbours=3,
+        neighbours=100,
     ),
-    novelty_step='last',
 )

@@ -3,7 +3,9 @@ crop_size = (224, 224)
 
 stages = dict(
     tubes=dict(train_stride=1),
-    captions=dict(fit_frames=200),
+    # The strides at which tubes are shown to the captioner and to the branches: fast-forwarded,
+    # normal video shows more than normal speeds, and gets words for them.
+    captions=dict(fit_frames=200, strides=(1,)),
     spatial=dict(
         train_dataloader=dict(
             batch_size=120,
@@ -15,7 +17,7 @@ stages = dict(
             sampler=dict(type='EpochSubsetSampler', num_samples=120 * 1000),
             dataset=dict(
                 type='TubeDataset',
-                # The runner fills in the depth and the folder.
+                # The runner fills in the strides and the folder.
                 pipeline=[
                     dict(type='LoadTubeFrames', depth=1),
                     dict(type='CropTubes', size=crop_size),

@@ -2,9 +2,10 @@
 
 from .attributes import MeasureAttributes
 from .captions import LoadTubeCaptions, TokenizeCaptions
-from .crops import CropTubes, LoadTubeFrames, PackTubeInputs
+from .crops import ComputeTubeFlow, CropTubes, LoadTubeFrames, PackTubeInputs
 
 __all__ = [
+    'ComputeTubeFlow',
     'CropTubes',
     'LoadTubeCaptions',
     'LoadTubeFrames',

@@ -19,25 +19,22 @@ class MeasureAttributes(BaseTransform):
     """Measure motion, size and place of objects, for the scorer's attribute channel.
 
     Required keys: ``imgs`` (T frames), ``boxes`` and ``objects`` (n, 4), ``video``, ``frame``.
-    Added: ``attributes`` (n, P) float32.
+    Where ComputeTubeFlow stands before it, its ``flows`` are taken. Added: ``attributes`` (n, P)
+    float32.
 
     Args:
         quantities: What to measure; see :data:`mmvad.captions.attributes.QUANTITIES`. Where an
             object is ('foot', the lower edge over the frame's height) and which way it goes
             ('velocity') belong here only if the camera of training and test is the same and the
             training videos show every place that people normally use.
-        short_side: Larger frames are reduced to this short side (pixels) first.
-        flow_pairs: Pairs of neighbouring frames over which motion is averaged.
     """
 
     def __init__(
         self,
         quantities: Sequence[str] = ('speed', 'peak_speed', 'width', 'height'),
-        short_side: int = 240,
-        flow_pairs: int = 2,
     ) -> None:
         self.quantities = tuple(quantities)
-        self.measure = AttributeMeter(short_side, flow_pairs)
+        self.measure = AttributeMeter()
 
     def transform(self, results: dict) -> dict:
         sample = FrameObjects(
@@ -47,5 +44,8 @@ class MeasureAttributes(BaseTransform):
             results['video'],
             results['frame'],
         )
-        results['attributes'] = attribute_vectors(self.measure(sample), self.quantities)
+        flow = None
+        if 'flows' in results:
+            flow = results['flows'][-1] * (min(results['imgs'][-1].shape[:2]) / 100)
+        results['attributes'] = attribute_vectors(self.measure(sample, flow), self.quantities)
         return results

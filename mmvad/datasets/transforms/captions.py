@@ -7,30 +7,32 @@ from pathlib import Path
 
 from mmcv.transforms import BaseTransform
 
-from mmvad.captions.caption_file import read_captions
+from mmvad.captions.caption_file import caption_path, read_captions
 from mmvad.captions.tokenizer import ClipTokenizer
 from mmvad.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class LoadTubeCaptions(BaseTransform):
-    """Look up the sentences of one tube in ``<folder>/<video>.jsonl``.
+    """Look up the sentences of one tube, as it looks at the stride it was loaded with.
 
-    Required keys: ``video``, ``tubes``, ``tube``. Added: ``captions``, sentence key to text.
+    Required keys: ``video``, ``tubes``, ``tube``, ``stride``. Added: ``captions``, sentence key to
+    text.
 
     Args:
-        folder: Folder of the caption files.
+        folder: Folder of the caption files, see
+            :func:`~mmvad.captions.caption_file.caption_path`.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._captions: dict[str, list[dict[str, str]]] = {}
+        self._captions: dict[Path, list[dict[str, str]]] = {}
 
     def transform(self, results: dict) -> dict:
-        video = results['video']
-        if video not in self._captions:
-            self._captions[video] = read_captions(self.folder / f'{video}.jsonl', results['tubes'])
-        results['captions'] = self._captions[video][results['tube']]
+        path = caption_path(self.folder, results['video'], results['stride'])
+        if path not in self._captions:
+            self._captions[path] = read_captions(path, results['tubes'])
+        results['captions'] = self._captions[path][results['tube']]
         return results
 
 

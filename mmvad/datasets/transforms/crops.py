@@ -5,33 +5,76 @@ Shape letters: n boxes of a frame, T frames of a tube, H x W the crop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
+from mmvad.captions import FrameFlow
 from mmvad.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class LoadTubeFrames(BaseTransform):
-    """Look up the frames that a tube spans.
+    """Look up the frames that a tube spans, or every so many frames: the tube fast-forwarded.
 
-    Required keys: ``source``, ``frame``. Added: ``imgs``, the frames ``frame - depth + 1`` to
-    ``frame``, oldest first; before the start of the video its first frame stands in.
+    Required keys: ``source``, ``frame``. Added: ``imgs``, the frames ``frame - (depth - 1) *
+    stride`` to ``frame``, oldest first; before the start of the video its first frame stands in.
+    Added: ``stride``, drawn anew each time.
 
     Args:
         depth: Frames to load.
+        strides: Strides, in frames, one of which is drawn.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, strides: Sequence[int] = (1,)) -> None:
         self.depth = depth
+        self.strides = tuple(strides)
 
     def transform(self, results: dict) -> dict:
-        last = results['frame']
+        stride = self.strides[np.random.randint(len(self.strides))]
+        results['stride'] = stride
         results['imgs'] = [
-            results['source'][max(0, i)] for i in range(last - self.depth + 1, last + 1)
+            results['source'][max(0, results['frame'] - step * stride)]
+            for step in reversed(range(self.depth))
         ]
+        return results
+
+
+@TRANSFORMS.register_module()
+class ComputeTubeFlow(BaseTransform):
+    """Measure the motion at every step of a tube: optical flow of the whole frames.
+
+    Required key: ``imgs``. Added: ``flows``, a list of T arrays (h, w, 2) float32: (x, y), motion
+    from frame to frame in per cent of the frame's short side, which does not change with the
+    video's resolution. The first ``pairs`` frames, which only the flow needs, are taken off
+    ``imgs``, which leaves T.
+
+    Args:
+        pairs, short_side, keep: As :class:`~mmvad.captions.flow.FrameFlow` takes them.
+    """
+
+    def __init__(self, pairs: int = 2, short_side: int = 240, keep: int = 16) -> None:
+        self.flow = FrameFlow(pairs, short_side, keep)
+
+    @property
+    def context(self) -> int:
+        """Frames before the tube's first step that are needed."""
+        return self.flow.pairs
+
+    def transform(self, results: dict) -> dict:
+        imgs = results['imgs']
+        if len(imgs) <= self.context:
+            raise ValueError(
+                f'ComputeTubeFlow: expected more than {self.context} frames, got {len(imgs)}; a '
+                'larger depth of LoadTubeFrames gives more'
+            )
+        unit = 100 / min(imgs[-1].shape[:2])
+        steps = range(self.context, len(imgs))
+        results['flows'] = [self.flow(imgs[: step + 1]) * unit for step in steps]
+        results['imgs'] = imgs[self.context :]
         return results
 
 
@@ -40,6 +83,8 @@ class CropTubes(BaseTransform):
     """Crop the same box from every frame and resize it.
 
     Required keys: ``imgs`` (T frames), ``boxes`` (n, 4). Added: ``crops`` (n, T, H, W, 3) uint8.
+    Where there are ``flows`` (T arrays (h, w, 2), of frames reduced or not) also ``flow_crops``
+    (n, T, H, W, 2) float32.
 
     Args:
         size: Height and width of the crop, pixels; 224 x 224 in the paper.
@@ -50,26 +95,34 @@ class CropTubes(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         imgs, boxes = results['imgs'], results['boxes']
-        crops = np.empty((len(boxes), len(imgs), *self.size, 3), np.uint8)
-        height, width = imgs[0].shape[:2]
-        low = np.floor(boxes[:, :2]).astype(int).clip(0)
+        results['crops'] = self._crop(imgs, boxes)
+        if 'flows' in results:
+            scale = results['flows'][0].shape[0] / imgs[0].shape[0]
+            results['flow_crops'] = self._crop(results['flows'], boxes * scale)
+        return results
+
+    def _crop(self, fields: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
+        """(n, T, H, W, C) of T fields (h, w, C) and (n, 4) boxes in their pixels."""
+        height, width, channels = fields[0].shape
+        crops = np.empty((len(boxes), len(fields), *self.size, channels), fields[0].dtype)
+        low = np.floor(boxes[:, :2]).astype(int).clip(0, (width - 1, height - 1))
         high = np.ceil(boxes[:, 2:]).astype(int).clip(low + 1, (width, height))
         for n, ((x1, y1), (x2, y2)) in enumerate(zip(low, high, strict=True)):
             shrinks = y2 - y1 > self.size[0]
             how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            for t, img in enumerate(imgs):
-                crops[n, t] = cv2.resize(img[y1:y2, x1:x2], self.size[::-1], interpolation=how)
-        results['crops'] = crops
-        return results
+            for t, field in enumerate(fields):
+                crops[n, t] = cv2.resize(field[y1:y2, x1:x2], self.size[::-1], interpolation=how)
+        return crops
 
 
 @TRANSFORMS.register_module()
 class PackTubeInputs(BaseTransform):
-    """Pack crops, and tokens or attributes where there are any, for the model.
+    """Pack crops, and flow, tokens or attributes where there are any, for the model.
 
-    Required keys: ``crops`` (n, T, H, W, 3) uint8 BGR. Optional: ``tokens``, ``attributes``. The
-    result is a dict of ``inputs``, (n, T, 3, H, W) uint8, without the first dimension when
-    ``single`` is set, ``data_samples``, the tokens, and ``attributes``, (n, P) float32.
+    Required keys: ``crops`` (n, T, H, W, 3) uint8 BGR. Optional: ``flow_crops``, ``tokens``,
+    ``attributes``. The result is a dict of ``inputs``, (n, T, 3, H, W) uint8 or, with flow,
+    (n, T, 5, H, W) float32, without the first dimension when ``single`` is set, ``data_samples``,
+    the tokens, and ``attributes``, (n, P) float32.
 
     Args:
         single: The item is one tube, not a frame's.
@@ -79,7 +132,10 @@ class PackTubeInputs(BaseTransform):
         self.single = single
 
     def transform(self, results: dict) -> dict:
-        crops = torch.from_numpy(results['crops']).permute(0, 1, 4, 2, 3)
+        crops = results['crops']
+        if 'flow_crops' in results:
+            crops = np.concatenate([crops.astype(np.float32), results['flow_crops']], axis=-1)
+        crops = torch.from_numpy(crops).permute(0, 1, 4, 2, 3)
         packed = dict(inputs=crops[0] if self.single else crops)
         if 'tokens' in results:
             packed['data_samples'] = results['tokens']

@@ -1,0 +1,190 @@
+"""Pictures of a complete staged run: score curves, local patterns, failure cases.
+
+Writes ``<prefix>_curves.png`` (every test video's score with its ground truth),
+``<prefix>_patterns.png`` (what makes normal and abnormal objects unlike the training objects, as
+Grad-CAM on each branch's visual tokens) and ``<prefix>_failures.png`` (the normal frames of highest
+and the abnormal frames of lowest score).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config, DictAction
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad.datasets import VideoDataset
+from mmvad.models import LocalVAD
+from mmvad.registry import DATASETS, MODELS, TRANSFORMS
+from mmvad.structures import ObjectTubes, load_fitting_weights, read_weights
+from mmvad.visualization import (
+    VideoOverview,
+    draw_objects,
+    overlay,
+    pattern_heatmaps,
+    plot_heatmaps,
+    plot_overview,
+    plot_score_grid,
+)
+
+
+def pick_apart(order: np.ndarray, taken: np.ndarray, count: int, apart: int) -> list[int]:
+    """The first ``count`` of ``order`` of which no two are within ``apart`` in ``taken``."""
+    picks: list[int] = []
+    for index in order.tolist():
+        if all(abs(taken[index] - taken[other]) >= apart for other in picks):
+            picks.append(index)
+        if len(picks) == count:
+            break
+    return picks
+
+
+def patterns_of(
+    videos: VideoDataset,
+    model: LocalVAD,
+    tubes: dict[str, ObjectTubes],
+    pipeline: list[dict],
+    objects: list[tuple[str, int]],
+) -> list[list[np.ndarray]]:
+    """A crop and a heat map of each branch for each (video, row) object."""
+    transforms = Compose([TRANSFORMS.build(cfg) for cfg in pipeline])
+    context = max(getattr(t, 'context', 0) for t in transforms.transforms)
+    pictures = []
+    for video, row in objects:
+        held = tubes[video]
+        frame, source = int(held.frames[row]), videos.source(video)
+        packed = transforms(
+            dict(
+                imgs=[source[max(0, frame - i)] for i in range(context + 2, -1, -1)],
+                boxes=held.boxes[row : row + 1],
+                objects=held.objects[row : row + 1],
+                video=video,
+                frame=frame,
+            )
+        )
+        crop = packed['inputs'][:, -1]
+        image = crop[0, :3].permute(1, 2, 0).numpy().astype(np.uint8)
+        column = [overlay(image, np.zeros((1, 1)))]
+        for name, branch in model.spatial.branches.items():
+            distance = model.scorer.distances[name]
+
+            def unlike(patterns: Tensor, distance=distance) -> Tensor:
+                return (patterns.flatten(1) - distance.mean).norm(dim=1)
+
+            normal = model.spatial.data_preprocessor.normalize(crop)
+            heat = pattern_heatmaps(branch, normal, unlike)[0].numpy()
+            column.append(overlay(image, heat))
+        pictures.append(column)
+    return pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='staged config file')
+    parser.add_argument('work_dir', type=Path, help='work dir of its complete run')
+    parser.add_argument('prefix', help='of the pictures, such as docs/ped2')
+    parser.add_argument('--objects', type=int, default=10, help='objects of each kind')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
+    args = parser.parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    DefaultScope.get_instance('draw_results', scope_name='mmvad')
+    videos: VideoDataset = DATASETS.build(cfg.test_dataset)
+    if not videos.labels:
+        raise ValueError('test_dataset: no labels to tell normal from abnormal frames by')
+    channel = cfg.stages.test.evaluator.score
+
+    def scores_of(video: str, folder: str = '.') -> np.ndarray:
+        path = args.work_dir / 'scores' / folder / f'{video}.npy'
+        return np.load(path, allow_pickle=False)
+
+    scores = {video: scores_of(video) for video in videos.lengths}
+    curves = [
+        VideoOverview(
+            f'Video {video}', [], [], scores[video], videos.labels[video], scores_of(video, 'raw')
+        )
+        for video in videos.lengths
+    ]
+    plot_score_grid(curves, f'{args.prefix}_curves.png')
+
+    model: LocalVAD = MODELS.build(cfg.model).eval()
+    path = args.work_dir / 'localvad.pth'
+    sized = [f'scorer.{name}' for name in model.scorer.resizable]
+    load_fitting_weights(model, read_weights(path), path, resizable=sized)
+    model.requires_grad_(False)
+    folder = args.work_dir / 'proposals' / 'testing'
+    tubes = {video: ObjectTubes.load(folder / f'{video}.npz') for video in videos.lengths}
+    tables = {}
+    for video in videos.lengths:
+        with np.load(args.work_dir / 'objects' / f'{video}.npz', allow_pickle=False) as stored:
+            tables[video] = {key: stored[key] for key in ('frames', 'boxes', channel)}
+
+    # All objects in one list, and the highest ones of abnormal frames against the middle of
+    # normal ones: objects of a frame are not labelled one by one.
+    every = [(video, row) for video, held in tubes.items() for row in range(len(held))]
+    frames = np.array([int(tubes[video].frames[row]) for video, row in every])
+    label = np.array([videos.labels[v][f] for (v, _), f in zip(every, frames, strict=True)])
+    score = np.array([_score_of(tables[v], tubes[v], row, channel) for v, row in every])
+    far = 10 * frames.max()
+    place = frames + far * np.unique([v for v, _ in every], return_inverse=True)[1]
+    abnormal = np.flatnonzero(label == 1)
+    abnormal = abnormal[np.argsort(-score[abnormal], kind='stable')]
+    normal = np.flatnonzero(label == 0)
+    normal = normal[np.argsort(np.abs(score[normal] - np.median(score[normal])), kind='stable')]
+    blocks = {}
+    for title, order in (
+        ('Normal frames, objects of middling score', normal),
+        ('Abnormal frames, objects of highest score', abnormal),
+    ):
+        picks = pick_apart(order, place, args.objects, 40)
+        blocks[f'{title}: crop, {", ".join(model.spatial.branches)}'] = patterns_of(
+            videos, model, tubes, cfg.stages.features.pipeline, [every[i] for i in picks]
+        )
+    plot_heatmaps(blocks, f'{args.prefix}_patterns.png')
+
+    limits = tuple(np.percentile(np.concatenate(list(scores.values())), (5, 99)).tolist())
+    flat = [(video, frame) for video, length in videos.lengths.items() for frame in range(length)]
+    value = np.concatenate(list(scores.values()))
+    truth = np.concatenate([videos.labels[video] for video in videos.lengths])
+    number = np.repeat(np.arange(len(scores)), list(videos.lengths.values()))
+    place = np.array([frame for _, frame in flat]) + far * number
+    failures = []
+    for title, kind, sign in (('False alarms', 0, -1), ('Misses', 1, 1)):
+        order = np.flatnonzero(truth == kind)
+        order = order[np.argsort(sign * value[order], kind='stable')]
+        # A video of its own for each, where there are so many.
+        picks = pick_apart(order, place, 3, far)
+        for video, frame in sorted(flat[i] for i in picks):
+            table = tables[video]
+            rows = table['frames'] == frame
+            image = draw_objects(
+                videos.source(video)[frame], table['boxes'][rows], table[channel][rows], limits, 2
+            )
+            failures.append(
+                VideoOverview(
+                    f'{title}: video {video}',
+                    [image],
+                    [frame],
+                    scores[video],
+                    videos.labels[video],
+                    scores_of(video, 'raw'),
+                )
+            )
+    plot_overview(failures, f'{args.prefix}_failures.png')
+
+
+def _score_of(table: dict[str, np.ndarray], tubes: ObjectTubes, row: int, channel: str) -> float:
+    """Score of a tube; the metric's table is in another order within a frame."""
+    here = np.flatnonzero(table['frames'] == tubes.frames[row])
+    match = np.abs(table['boxes'][here] - tubes.objects[row]).sum(axis=1).argmin()
+    return float(table[channel][here[match]])
+
+
+if __name__ == '__main__':
+    main()
