@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mmvad.engine.stages import inference_copy
 from mmvad.models import LocalVAD, ObjectScorer
-from mmvad.models.scorer import NearestDistance, ResidualDistance
+from mmvad.models.scorer import NearestDistance
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, RUNNERS
 from mmvad.structures import ObjectTubes
 
@@ -29,7 +29,7 @@ def data(n=300) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         return mixed @ torch.linalg.qr(torch.randn(dims, dims, generator=generator))[0] + low
 
     values = dict(
-        smm=draw(20, 0.2, 3),
+        smm=torch.rand(n, generator=generator) + 0.1,
         action=draw(12, 1, 3),
         appearance=draw(12, 0.1, 2),
         attributes=draw(3, 1, 5) * torch.tensor([1.0, 10.0, 0.1]),
@@ -38,47 +38,6 @@ def data(n=300) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
 
 
 class TestDistances:
-    @pytest.mark.parametrize('dims', [1, 5, 19, 20])
-    def test_the_residual_is_that_of_probabilistic_pca(self, dims):
-        residuals = data()[0]['smm']
-        distance = ResidualDistance(dims, seed=0)
-        fitted = distance.fit(residuals, torch.zeros(len(residuals)))
-        pca = PCA(dims).fit(residuals.numpy())
-        new = residuals[:40] * 1.5 - 0.3
-        # Up to what is the same for all objects.
-        offset = np.linalg.slogdet(pca.get_covariance())[1] + 20 * np.log(2 * np.pi)
-        for values, result in ((residuals, fitted), (new, distance(new))):
-            expected = -2 * pca.score_samples(values.numpy()) - offset
-            np.testing.assert_allclose(result, expected, rtol=1e-2, atol=1e-2)
-
-    def test_fewer_training_objects_than_dims_give_sane_residuals(self):
-        for seed in range(20):
-            generator = torch.Generator().manual_seed(seed)
-            residuals = torch.randn(40, 500, generator=generator) * (1 + seed / 10)
-            distance = ResidualDistance(64, seed=0)
-            fitted = distance.fit(residuals[:30], torch.zeros(30))
-            assert fitted.isfinite().all() and (fitted > 0).all()
-            # Directions that training does not show at all weigh most.
-            assert distance(residuals[30:]).min() > 100 * fitted.max()
-
-    def test_an_unusual_direction_counts_more_than_a_long_one(self):
-        residuals = torch.randn(500, 6, generator=torch.Generator().manual_seed(0))
-        residuals[:, 0] *= 10
-        whitened, plain = ResidualDistance(1, seed=0), ResidualDistance(None, seed=0)
-        for distance in (whitened, plain):
-            distance.fit(residuals, torch.zeros(500))
-        long, odd = torch.eye(6)[:2] * torch.tensor([[9.0], [6.0]])
-        assert whitened(long[None]) < 2 and whitened(odd[None]) > 30
-        assert plain(long[None]) > plain(odd[None])
-
-    def test_without_dims_it_is_the_mean_of_squares(self):
-        residuals, videos = data()[0]['smm'], torch.zeros(300)
-        distance = ResidualDistance(None, seed=0)
-        expected = (residuals.numpy() ** 2).mean(axis=1)
-        np.testing.assert_allclose(distance.fit(residuals, videos), expected, rtol=1e-5)
-        np.testing.assert_allclose(distance(residuals[:7]), expected[:7], rtol=1e-5)
-        assert not list(distance.buffers())
-
     def test_patterns_are_compared_as_scikit_learn_would(self):
         values, videos = data()
         scorer = ObjectScorer(WEIGHTS, dims=5, num_reference=1000, neighbours=4)
@@ -124,21 +83,23 @@ class TestDistances:
 class TestScorer:
     def fitted(self, weights=WEIGHTS, **kwargs):
         values, videos = data()
-        scorer = ObjectScorer(weights, dims=8, residual_dims=6, neighbours=3, **kwargs)
+        scorer = ObjectScorer(weights, dims=8, neighbours=3, **kwargs)
         scorer.fit(values, videos)
         return scorer, values
 
     def test_each_quantity_is_the_standardised_log_of_its_distance(self):
         values, videos = data()
-        scorer = ObjectScorer(dict(smm=1.0, action=1.0), residual_dims=6)
+        scorer = ObjectScorer(dict(smm=1.0, action=1.0))
         scorer.fit(values, videos)
-        residual = ResidualDistance(6, seed=0).fit(values['smm'], videos)
         nearest = NearestDistance(64, 4000, 3, seed=0).fit(values['action'], videos)
         new = {name: value[:9] * 1.2 for name, value in values.items()}
         scores = scorer(new)
-        for name, train in (('smm', residual), ('action', nearest)):
-            logs = scorer.distances[name](new[name]).log()
-            expected = (logs - train.log().mean()) / train.log().std()
+        far = scorer.distances['action'](new['action'])
+        for name, train, found in (
+            ('smm', values['smm'], new['smm']),
+            ('action', nearest, far),
+        ):
+            expected = (found.log() - train.log().mean()) / train.log().std()
             torch.testing.assert_close(scores[name], expected, rtol=1e-3, atol=1e-3)
 
     def test_channels_are_weighted_sums(self):
@@ -159,7 +120,7 @@ class TestScorer:
         )
         for name, expected in sums.items():
             torch.testing.assert_close(scores[name], expected, rtol=1e-4, atol=1e-5)
-        # The residual knows no videos, so its training scores are these.
+        # The error knows no videos, so its training scores are these.
         assert scores['smm'].mean() == pytest.approx(0, abs=1e-4)
         assert scores['smm'].std() == pytest.approx(1, abs=1e-3)
         assert scorer.floors['smm'] == pytest.approx(float(scores['smm'].min()), abs=1e-5)
@@ -189,7 +150,7 @@ class TestScorer:
 
     def test_loads_into_a_fresh_one_and_refuses_to_score_unfitted(self):
         scorer, values = self.fitted(dict(WEIGHTS, attributes=1.0))
-        other = ObjectScorer(scorer.weights, dims=8, residual_dims=6)
+        other = ObjectScorer(scorer.weights, dims=8)
         with pytest.raises(RuntimeError, match='not fitted'):
             other(values)
         other.load_state_dict(scorer.state_dict())
@@ -314,9 +275,9 @@ def test_extraction_gives_every_step_its_own_crop():
         model.extract(images.byte())
 
 
-def test_the_scorer_gets_residuals_and_the_tubes_mean_patterns():
+def test_the_scorer_gets_errors_and_the_tubes_mean_patterns():
     weights = dict(smm=1.0, action=1.0, appearance=1.0, attributes=1.0)
-    model = small_model(weights=weights, residual_dims=4, dims=4, neighbours=3)
+    model = small_model(weights=weights, dims=4, neighbours=3)
     inputs = torch.randn(30, 6, 2, 8, 64)
     with torch.no_grad():
         measured = model.measure(inputs)
@@ -324,14 +285,13 @@ def test_the_scorer_gets_residuals_and_the_tubes_mean_patterns():
         for index, name in enumerate(('action', 'appearance')):
             expected = inputs[:, :, index].mean(dim=1).flatten(1)
             torch.testing.assert_close(measured[name], expected)
-        errors = measured['smm'].square().mean(dim=1)
-        torch.testing.assert_close(errors, model.temporal.errors(inputs))
+        torch.testing.assert_close(measured['smm'], model.temporal.errors(inputs))
 
         videos, attributes = torch.arange(30) % 3, torch.randn(30, 2)
         figures = model.calibrate(inputs, videos, attributes, batch_size=8)
         whole = model.temporal.diagnostics(inputs)
         assert set(figures) == set(whole)
-        other = ObjectScorer(weights, residual_dims=4, dims=4)
+        other = ObjectScorer(weights, dims=4)
         values = dict(measured, attributes=attributes)
         other.fit(values, videos)
         expected = other(values)

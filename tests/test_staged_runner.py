@@ -341,11 +341,10 @@ def test_predictors_are_compared_and_results_drawn(plaza, finished, tmp_path):
     script = [sys.executable, str(tools / 'compare_predictors.py'), str(config), str(finished)]
     table = subprocess.run(script, capture_output=True, text=True, check=True).stdout
     rows = [line.split(' | ') for line in table.splitlines() if line.startswith('| ')][2:]
-    assert len(rows) == 4 * 3 * 2  # predictors, branches, errors
-    # SMM's own row with the run's error is the run's channel.
-    own = next(
-        row for row in rows if row[0].startswith('| SMM') and row[1:3] == ['both', 'whitened']
-    )
+    assert len(rows) == 4 * 3  # predictors, branches
+    assert [row[2] for row in rows if row[0] == '| training mean'] == ['1.00'] * 3
+    # SMM's own row is the run's channel.
+    own = next(row for row in rows if row[0].startswith('| SMM') and row[1] == 'both')
     assert float(own[3]) == pytest.approx(figures(finished)['auc_smm/micro'], abs=0.11)
 
     script = [sys.executable, str(tools / 'draw_results.py'), str(config), str(finished)]

@@ -1,14 +1,11 @@
 # The paper to the letter, at the sizes of ped2_cpu.py: both branches see one RGB image at its own
-# speed, a one-hot diagonal in Eq. 1, and the plain prediction error of SMM is the score.
+# speed, a one-hot diagonal in Eq. 1, and SMM's prediction error alone is the score.
 _base_ = './ped2_cpu.py'
 crop_size = (32, 32)
 branch = dict(loss=dict(targets='diagonal'), in_channels=3)
 model = dict(
     spatial=dict(branches=dict(action=branch, appearance=branch)),
-    scorer=dict(
-        weights=dict(_delete_=True, smm=1.0, action=0.5, appearance=0.5),
-        residual_dims=None,
-    ),
+    scorer=dict(weights=dict(_delete_=True, smm=1.0, action=0.5, appearance=0.5)),
 )
 stages = dict(
     captions=dict(strides=(1,)),

@@ -70,13 +70,12 @@ class LocalVAD(BaseModel):
         return self.spatial.extract_feat(images.flatten(0, 1)).unflatten(0, crops.shape[:2])
 
     def measure(self, inputs: Tensor) -> dict[str, Tensor]:
-        """(n, T, 2, N_q, E_d) frozen features to what the scorer takes: the prediction's residual
-        and each branch's patterns, averaged over the tube."""
-        prediction, target = self.temporal.predict(inputs)
+        """(n, T, 2, N_q, E_d) frozen features to what the scorer takes: the prediction error (n,)
+        and each branch's patterns (n, N), averaged over the tube."""
         patterns = inputs.float().mean(dim=1).flatten(2).unbind(dim=1)
         return dict(
             zip(self.spatial.branches, patterns, strict=True),
-            smm=(prediction - target).flatten(1),
+            smm=self.temporal.errors(inputs),
         )
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
 """From prediction errors and features to object scores on the training set's scale.
 
 Shape letters: n objects, M reference objects, F numbers that describe an object, D dimensions kept
-of them, R numbers predicted, N = N_q * E_d numbers of a branch, P measured attributes.
+of them, N = N_q * E_d numbers of a branch, P measured attributes.
 """
 
 from __future__ import annotations
@@ -26,60 +26,6 @@ class FittedDistance(BaseModule):
             if stored is not None:
                 setattr(self, name, buffer.new_zeros(stored.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def _principal(values: Tensor, dims: int, seed: int) -> PCA:
-    """At most ``dims`` principal components of (n, F)."""
-    return PCA(min(dims, *values.shape), svd_solver='randomized', random_state=seed).fit(
-        values.float().cpu().numpy()
-    )
-
-
-class ResidualDistance(FittedDistance):
-    """How unusual a prediction error is, all its directions taken together.
-
-    The plain error adds up squares, so directions in which training errs a lot (which way somebody
-    walks) drown those in which it hardly does. Here the squares are divided by the training
-    residuals' variance along their principal components, and by the mean variance along all others:
-    the quadratic form of probabilistic PCA.
-
-    Args:
-        dims: D, principal components; None: the plain mean of squares.
-        seed: Of the principal components' solver.
-    """
-
-    def __init__(self, dims: int | None, seed: int) -> None:
-        super().__init__()
-        self.dims = dims
-        self.seed = seed
-        if dims is not None:
-            self.register_buffer('mean', torch.zeros(0))
-            self.register_buffer('projection', torch.zeros(0, 0))
-            self.register_buffer('variance', torch.zeros(0))
-            self.register_buffer('rest', torch.zeros(1))
-
-    def fit(self, residuals: Tensor, videos: Tensor) -> Tensor:
-        """Take the variances of (n, R); returns the distances (n,). ``videos`` do not count."""
-        if self.dims is not None:
-            pca = _principal(residuals, self.dims, self.seed)
-            variance = torch.from_numpy(pca.explained_variance_).float()
-            # With few objects nothing may be left over for the other directions.
-            least = 1e-6 * variance.max()
-            self.mean = torch.from_numpy(pca.mean_).float().to(residuals.device)
-            self.projection = torch.from_numpy(pca.components_).float().T.to(residuals.device)
-            self.variance = variance.clamp(min=least).to(residuals.device)
-            rest = torch.tensor([float(pca.noise_variance_)]).clamp(min=least)
-            self.rest = rest.to(residuals.device)
-        return self(residuals)
-
-    def forward(self, residuals: Tensor) -> Tensor:
-        """(n, R) -> (n,)."""
-        if self.dims is None:
-            return residuals.square().mean(dim=1)
-        centred = residuals.float() - self.mean
-        kept = centred @ self.projection
-        others = centred - kept @ self.projection.T
-        return (kept.square() / self.variance).sum(dim=1) + others.square().sum(dim=1) / self.rest
 
 
 class NearestDistance(FittedDistance):
@@ -125,7 +71,9 @@ class NearestDistance(FittedDistance):
             self.mean = values.mean(dim=0)
             self.projection = torch.diag(1 / values.std(dim=0).clamp(min=1e-6))
         else:
-            pca = _principal(values, self.dims, self.seed)
+            pca = PCA(
+                min(self.dims, *values.shape), svd_solver='randomized', random_state=self.seed
+            ).fit(values.float().cpu().numpy())
             self.mean = torch.from_numpy(pca.mean_).float().to(values.device)
             self.projection = torch.from_numpy(pca.components_).float().T.to(values.device)
         generator = torch.Generator().manual_seed(self.seed)
@@ -163,7 +111,7 @@ class ObjectScorer(BaseModule):
 
     Quantities that are measured on an object:
 
-    - ``smm``, how unusual its prediction error is;
+    - ``smm``, its prediction error;
     - one by the name of each branch: the mean distance of that branch's local patterns, averaged
       over the tube, to those of the nearest training objects (does it look or act in a way that
       training shows?);
@@ -177,7 +125,6 @@ class ObjectScorer(BaseModule):
     Args:
         weights: Quantity to weight; those that are not named are not measured.
         dims: Principal components of a branch's patterns that are compared.
-        residual_dims: See :class:`ResidualDistance`.
         num_reference: M, training objects kept to compare with.
         neighbours: Nearest reference objects averaged, of patterns.
         attribute_neighbours: Likewise of attributes.
@@ -188,7 +135,6 @@ class ObjectScorer(BaseModule):
         self,
         weights: Mapping[str, float],
         dims: int = 64,
-        residual_dims: int | None = 64,
         num_reference: int = 4000,
         neighbours: int = 3,
         attribute_neighbours: int = 3,
@@ -208,15 +154,12 @@ class ObjectScorer(BaseModule):
         #: Channel to the quantities it sums.
         self.channels = {channel: parts for channel, parts in sums.items() if parts}
         self.distances = ModuleDict()
-        for name in weights:
-            if name == 'smm':
-                self.distances[name] = ResidualDistance(residual_dims, seed)
-            elif name == 'attributes':
-                self.distances[name] = NearestDistance(
-                    None, num_reference, attribute_neighbours, seed
-                )
-            else:
-                self.distances[name] = NearestDistance(dims, num_reference, neighbours, seed)
+        for name in self.branches:
+            self.distances[name] = NearestDistance(dims, num_reference, neighbours, seed)
+        if 'attributes' in weights:
+            self.distances['attributes'] = NearestDistance(
+                None, num_reference, attribute_neighbours, seed
+            )
         self.register_buffer('scale', torch.zeros(2, len(self.weights)))
         self.register_buffer('floor', torch.zeros(len(self.channels)))
 
@@ -251,7 +194,7 @@ class ObjectScorer(BaseModule):
         """Scores of new objects.
 
         Args:
-            values: ``smm``: (n, R) prediction minus target; a branch's name: (n, N) its patterns;
+            values: ``smm``: (n,) prediction errors; a branch's name: (n, N) its patterns;
                 ``attributes``: (n, P). Those without a weight may be missing.
 
         Returns:
@@ -268,10 +211,15 @@ class ObjectScorer(BaseModule):
                 'scorer.weights: attributes have a weight but are not measured; put '
                 "dict(type='MeasureAttributes') into stages.features.pipeline"
             )
-        raw = [
-            distance(values[name]) if videos is None else distance.fit(values[name], videos)
-            for name, distance in self.distances.items()
-        ]
+        raw = []
+        for name in self.weights:
+            if name == 'smm':
+                raw.append(values[name])
+                continue
+            distance = self.distances[name]
+            raw.append(
+                distance(values[name]) if videos is None else distance.fit(values[name], videos)
+            )
         return torch.stack(raw).clamp(min=1e-12).log()
 
     def _sum(self, logs: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Put simple predictors in SMM's place, on the features that a staged run has stored.
 
-Prints a table: frame-level AUC in per cent of each predictor's error, plain and whitened by the
-training residuals' covariance, for both branches and each by itself.
+Prints a table: frame-level AUC in per cent of each predictor's error, over both branches' features
+and over each one's, and the mean error on training tubes over that of predicting the mean.
 """
 
 from __future__ import annotations
@@ -52,9 +52,6 @@ def main() -> None:
     parser.add_argument('config', help='staged config file')
     parser.add_argument('work_dir', type=Path, help='work dir of its complete run')
     parser.add_argument('--num-tubes', type=int, default=10000, help='training tubes to fit on')
-    parser.add_argument(
-        '--residual-dims', type=int, default=64, help='principal components of whitened errors'
-    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
     args = parser.parse_args()
     cfg = Config.fromfile(args.config)
@@ -97,40 +94,44 @@ def main() -> None:
         name: slice(index, index + 1) for index, name in enumerate(model.spatial.branches)
     }
     evaluator = dict(cfg.stages.test.evaluator, score='smm', channels=('smm',))
-    print(
-        '| predictor | branch | error | micro-AUC | unsmoothed |\n| --- | --- | --- | --- | --- |'
-    )
+    print('| predictor | branch | error over that of the mean | micro-AUC | unsmoothed |')
+    print('| --- | --- | --- | --- | --- |')
     for name, predict in predictors.items():
         with torch.no_grad():
-            residuals = [
-                torch.cat([predict(part) - part[:, -1] for part in values.split(512)])
+            # (n, 2) squared error of each branch, over N_q and E_d
+            fitted, scored = (
+                torch.cat(
+                    [
+                        (predict(part) - part[:, -1]).square().mean(dim=(2, 3))
+                        for part in values.split(512)
+                    ]
+                )
                 for values in (known, new)
-            ]
+            )
         for branch, chosen in branches.items():
-            fitted, scored = (values[:, chosen].flatten(1) for values in residuals)
-            for kind, dims in (('plain', None), ('whitened', args.residual_dims)):
-                scorer = ObjectScorer(dict(smm=1.0), residual_dims=dims)
-                scorer.fit(dict(smm=fitted), videos)
-                metric = METRICS.build(evaluator)
-                metric.dataset_meta = test.metainfo
-                scores = scorer(dict(smm=scored))['smm'].split(sizes)
-                for frame, values in zip(frames, scores, strict=True):
-                    sample = frame['data_samples']
-                    boxes = sample.pred_instances.bboxes
-                    metric.process(
-                        None,
-                        [
-                            dict(
-                                video=sample.video,
-                                frame=sample.frame,
-                                floor=scorer.floors,
-                                pred_instances=dict(bboxes=boxes, smm=values),
-                            )
-                        ],
-                    )
-                figures = metric.evaluate(len(frames))
-                cells = f'{figures["auc/micro"]:.1f} | {figures["auc/micro_raw"]:.1f}'
-                print(f'| {name} | {branch} | {kind} | {cells} |', flush=True)
+            scorer = ObjectScorer(dict(smm=1.0))
+            scorer.fit(dict(smm=fitted[:, chosen].mean(dim=1)), videos)
+            scores = scorer(dict(smm=scored[:, chosen].mean(dim=1)))['smm'].split(sizes)
+            metric = METRICS.build(evaluator)
+            metric.dataset_meta = test.metainfo
+            for frame, values in zip(frames, scores, strict=True):
+                sample = frame['data_samples']
+                instances = dict(bboxes=sample.pred_instances.bboxes, smm=values)
+                metric.process(
+                    None,
+                    [
+                        dict(
+                            video=sample.video,
+                            frame=sample.frame,
+                            floor=scorer.floors,
+                            pred_instances=instances,
+                        )
+                    ],
+                )
+            figures = metric.evaluate(len(frames))
+            share = fitted[:, chosen].mean() / known[:, -1, chosen].square().mean()
+            cells = f'{share:.2f} | {figures["auc/micro"]:.1f} | {figures["auc/micro_raw"]:.1f}'
+            print(f'| {name} | {branch} | {cells} |', flush=True)
 
 
 if __name__ == '__main__':

@@ -39,6 +39,6 @@ model = dict(
     scorer=dict(
         dims=32,
         num_reference=2500,
-        weights=dict(smm=0.5, action=1.0, appearance=0.25, attributes=1.0),
+        weights=dict(smm=0.25, action=1.0, appearance=0.25, attributes=2.0),
     ),
 )

@@ -50,7 +50,7 @@ stages = dict(
         evaluator=dict(
             score='all',
             channels=('smm', 'action', 'appearance', 'spatial', 'both', 'attributes', 'all'),
-            tracking=dict(sigma=5.0, min_iou=0.1, prior=4.0),
+            tracking=dict(sigma=8.0, min_iou=0.1, prior=8.0),
         ),
     ),
 )
