@@ -11,8 +11,8 @@ from mmvad.visualization import (
     overlay,
     pattern_heatmaps,
     pick_frames,
-    plot_heatmaps,
     plot_overview,
+    plot_pictures,
     plot_score_grid,
     plot_scores,
     score_color,
@@ -251,10 +251,10 @@ def test_overlaid_heat_is_red_where_it_is_high():
     assert picture[5, 5, 2] > picture[5, 5, 0] and picture[70, 70, 0] > picture[70, 70, 2]
 
 
-def test_heatmaps_and_score_grids_are_drawn_whole(tmp_path):
+def test_pictures_and_score_grids_are_drawn_whole(tmp_path):
     picture = np.zeros((40, 40, 3), np.uint8)
     picture[:] = (30, 200, 60)
-    plot_heatmaps({'Normal': [[picture] * 3] * 4, 'Abnormal': [[picture] * 3]}, tmp_path / 'h.png')
+    plot_pictures({'Normal': [[picture] * 3] * 4, 'Abnormal': [[picture] * 3]}, tmp_path / 'h.png')
     drawn = decode(tmp_path / 'h.png').astype(int)
     share = (np.abs(drawn - (30, 200, 60)).max(axis=2) <= 3).mean()
     assert 0.2 < share < 0.8

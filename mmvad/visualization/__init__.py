@@ -8,7 +8,7 @@ from mmvad.visualization.drawing import (
     write_annotated_video,
     write_video,
 )
-from mmvad.visualization.heatmaps import overlay, pattern_heatmaps, plot_heatmaps
+from mmvad.visualization.heatmaps import overlay, pattern_heatmaps, plot_pictures
 from mmvad.visualization.plots import (
     VideoOverview,
     pick_frames,
@@ -25,8 +25,8 @@ __all__ = [
     'overlay',
     'pattern_heatmaps',
     'pick_frames',
-    'plot_heatmaps',
     'plot_overview',
+    'plot_pictures',
     'plot_score_grid',
     'plot_scores',
     'score_color',

@@ -60,25 +60,28 @@ def overlay(crop: np.ndarray, heat: np.ndarray, size: int = 160) -> np.ndarray:
     return cv2.addWeighted(picture, 0.55, colour, 0.45, 0)
 
 
-def plot_heatmaps(rows: Mapping[str, Sequence[Sequence[np.ndarray]]], path: str | Path) -> None:
-    """Draw objects in blocks, one column an object, its pictures one below the other.
+def plot_pictures(
+    blocks: Mapping[str, Sequence[Sequence[np.ndarray]]], path: str | Path, width: float = 1.0
+) -> None:
+    """Draw pictures in blocks, such as objects with their heat maps, a column an object.
 
     Args:
-        rows: Title of a block to its objects, each a list of as many BGR uint8 pictures.
+        blocks: Title of a block to its columns, each a list of BGR uint8 pictures of one shape.
         path: The PNG file; written whole or not at all.
+        width: Of a picture, inches.
     """
-    columns = max(len(objects) for objects in rows.values())
-    depth = max(len(pictures) for objects in rows.values() for pictures in objects)
-    figure = Figure(
-        figsize=(1.0 * columns, len(rows) * (depth + 0.4)), dpi=DPI, layout='constrained'
-    )
-    blocks = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
-    for block, (title, objects) in zip(blocks, rows.items(), strict=True):
-        block.suptitle(title, x=0.01, ha='left', fontsize=10, fontweight='bold')
-        axes = block.subplots(depth, columns, squeeze=False)
+    columns = max(len(block) for block in blocks.values())
+    depth = max(len(pictures) for block in blocks.values() for pictures in block)
+    height, across = next(iter(blocks.values()))[0][0].shape[:2]
+    high = depth * width * height / across + 0.4
+    figure = Figure(figsize=(width * columns, len(blocks) * high), dpi=DPI, layout='constrained')
+    parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
+    for part, (title, block) in zip(parts, blocks.items(), strict=True):
+        part.suptitle(title, x=0.01, ha='left', fontsize=10, fontweight='bold')
+        axes = part.subplots(depth, columns, squeeze=False)
         for ax in axes.flat:
             ax.set_axis_off()
-        for column, pictures in enumerate(objects):
+        for column, pictures in enumerate(block):
             for row, picture in enumerate(pictures):
                 axes[row, column].imshow(picture[:, :, ::-1])
     save_figure(figure, path)

@@ -128,7 +128,8 @@ def plot_score_grid(videos: Sequence[VideoOverview], path: str | Path, columns: 
         _draw_curve(axes, video.scores, video.labels, video.raw, video.threshold)
         axes.set_title(video.name, loc='left', fontsize=9, fontweight='bold')
         axes.get_legend().set_visible(axes is grid.flat[0])
-        axes.label_outer()
+        axes.set_xlabel('frame' if axes in grid[-1] else '')
+        axes.set_ylabel('anomaly score' if axes in grid[:, 0] else '')
     save_figure(figure, path)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import cv2
 import numpy as np
 from mmengine.config import Config, DictAction
 from mmengine.dataset import Compose
@@ -27,8 +28,7 @@ from mmvad.visualization import (
     draw_objects,
     overlay,
     pattern_heatmaps,
-    plot_heatmaps,
-    plot_overview,
+    plot_pictures,
     plot_score_grid,
 )
 
@@ -69,7 +69,8 @@ def patterns_of(
         )
         crop = packed['inputs'][:, -1]
         image = crop[0, :3].permute(1, 2, 0).numpy().astype(np.uint8)
-        column = [overlay(image, np.zeros((1, 1)))]
+        # Of the heat maps' size.
+        column = [cv2.resize(image, (160, 160), interpolation=cv2.INTER_CUBIC)]
         for name, branch in model.spatial.branches.items():
             distance = model.scorer.distances[name]
 
@@ -146,7 +147,7 @@ def main() -> None:
         blocks[f'{title}: crop, {", ".join(model.spatial.branches)}'] = patterns_of(
             videos, model, tubes, cfg.stages.features.pipeline, [every[i] for i in picks]
         )
-    plot_heatmaps(blocks, f'{args.prefix}_patterns.png')
+    plot_pictures(blocks, f'{args.prefix}_patterns.png')
 
     limits = tuple(np.percentile(np.concatenate(list(scores.values())), (5, 99)).tolist())
     flat = [(video, frame) for video, length in videos.lengths.items() for frame in range(length)]
@@ -154,29 +155,21 @@ def main() -> None:
     truth = np.concatenate([videos.labels[video] for video in videos.lengths])
     number = np.repeat(np.arange(len(scores)), list(videos.lengths.values()))
     place = np.array([frame for _, frame in flat]) + far * number
-    failures = []
+    blocks = {}
     for title, kind, sign in (('False alarms', 0, -1), ('Misses', 1, 1)):
         order = np.flatnonzero(truth == kind)
         order = order[np.argsort(sign * value[order], kind='stable')]
-        # A video of its own for each, where there are so many.
-        picks = pick_apart(order, place, 3, far)
-        for video, frame in sorted(flat[i] for i in picks):
+        # A video of its own for each.
+        picks = sorted(flat[i] for i in pick_apart(order, place, 3, far))
+        block = []
+        for video, frame in picks:
             table = tables[video]
             rows = table['frames'] == frame
-            image = draw_objects(
-                videos.source(video)[frame], table['boxes'][rows], table[channel][rows], limits, 2
-            )
-            failures.append(
-                VideoOverview(
-                    f'{title}: video {video}',
-                    [image],
-                    [frame],
-                    scores[video],
-                    videos.labels[video],
-                    scores_of(video, 'raw'),
-                )
-            )
-    plot_overview(failures, f'{args.prefix}_failures.png')
+            boxes, values = table['boxes'][rows], table[channel][rows]
+            block.append([draw_objects(videos.source(video)[frame], boxes, values, limits, 2)])
+        where = ', '.join(f'video {video} frame {frame}' for video, frame in picks)
+        blocks[f'{title}: {where}'] = block
+    plot_pictures(blocks, f'{args.prefix}_failures.png', width=3.6)
 
 
 def _score_of(table: dict[str, np.ndarray], tubes: ObjectTubes, row: int, channel: str) -> float:
