@@ -1,9 +1,8 @@
-# LocalVAD on CUHK Avenue at the paper's sizes.
-_base_ = './shanghaitech.py'
-data_root = 'data/avenue'
-train_dataset = dict(data_root=data_root, data_prefix=dict(_delete_=True, video='training_videos'))
-test_dataset = dict(
-    data_root=data_root,
-    data_prefix=dict(_delete_=True, video='testing_videos'),
-    labels=dict(format='avenue_volumes', path='ground_truth_demo/testing_label_mask'),
-)
+# LocalVAD on CUHK Avenue at the paper's sizes and schedules (section 4.2).
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/avenue.py',
+    '../_base_/models/localvad.py',
+    '../_base_/schedules/localvad.py',
+    '../_base_/rpn_clip.py',
+]

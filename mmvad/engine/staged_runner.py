@@ -348,11 +348,7 @@ class StagedRunner:
         return self._evaluate(self._localvad(self.work_dir / 'localvad.pth'))
 
     def _localvad(self, path: Path) -> LocalVAD:
-        model = MODELS.build(self.cfg.model)
-        # The scorer's reference set has the size that training gave it.
-        sized = [f'scorer.{name}' for name in model.scorer.resizable]
-        load_fitting_weights(model, read_weights(path), path, resizable=sized)
-        return model.to(self._device)
+        return MODELS.build(self.cfg.model).load_trained(path).to(self._device)
 
     def _evaluate(self, model: LocalVAD) -> dict[str, float]:
         start = time.monotonic()

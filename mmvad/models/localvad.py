@@ -7,6 +7,7 @@ N_q queries, E_d output dimension; 2 are the branches.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from mmengine.model import BaseModel
@@ -14,6 +15,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mmvad.registry import MODELS
+from mmvad.structures import load_fitting_weights, read_weights
 
 
 @MODELS.register_module()
@@ -48,6 +50,18 @@ class LocalVAD(BaseModel):
     def init_weights(self) -> None:
         """Nothing: MMEngine's runner calls this before training, and would undo the spatial part's
         training; the temporal part's weights are drawn when it is built."""
+
+    def load_trained(self, path: str | Path) -> LocalVAD:
+        """Take the weights of a ``localvad.pth``; the scorer's reference set gets the size it has
+        there.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no checkpoint or does not fit the model.
+        """
+        sized = [f'scorer.{name}' for name in self.scorer.resizable]
+        load_fitting_weights(self, read_weights(path), path, resizable=sized)
+        return self
 
     def train(self, mode: bool = True) -> LocalVAD:
         """The spatial part stays in evaluation mode."""

@@ -21,7 +21,6 @@ import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.datasets import FeatureDataset
 from mmvad.models import LocalVAD, ObjectScorer
 from mmvad.registry import METRICS, MODELS
-from mmvad.structures import load_fitting_weights, read_weights
 
 # (n, T, 2, N_q, E_d) standardised features to the prediction of the last step, (n, 2, N_q, E_d)
 Predictor = Callable[[Tensor], Tensor]
@@ -59,10 +58,7 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options)
     DefaultScope.get_instance('compare_predictors', scope_name='mmvad')
 
-    model: LocalVAD = MODELS.build(cfg.model).eval()
-    path = args.work_dir / 'localvad.pth'
-    sized = [f'scorer.{name}' for name in model.scorer.resizable]
-    load_fitting_weights(model, read_weights(path), path, resizable=sized)
+    model: LocalVAD = MODELS.build(cfg.model).load_trained(args.work_dir / 'localvad.pth').eval()
     temporal = model.temporal
     train, test = (
         FeatureDataset(

@@ -22,7 +22,7 @@ import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.datasets import VideoDataset
 from mmvad.models import LocalVAD
 from mmvad.registry import DATASETS, MODELS, TRANSFORMS
-from mmvad.structures import ObjectTubes, load_fitting_weights, read_weights
+from mmvad.structures import ObjectTubes
 from mmvad.visualization import (
     VideoOverview,
     draw_objects,
@@ -114,10 +114,7 @@ def main() -> None:
     ]
     plot_score_grid(curves, f'{args.prefix}_curves.png')
 
-    model: LocalVAD = MODELS.build(cfg.model).eval()
-    path = args.work_dir / 'localvad.pth'
-    sized = [f'scorer.{name}' for name in model.scorer.resizable]
-    load_fitting_weights(model, read_weights(path), path, resizable=sized)
+    model: LocalVAD = MODELS.build(cfg.model).load_trained(args.work_dir / 'localvad.pth').eval()
     model.requires_grad_(False)
     folder = args.work_dir / 'proposals' / 'testing'
     tubes = {video: ObjectTubes.load(folder / f'{video}.npz') for video in videos.lengths}
