@@ -18,6 +18,9 @@ captioner = dict(type='AttributeCaptioner')
 model = dict(scorer=dict(weights=dict(attributes=8.0)))
 stages = dict(
     tubes=dict(train_stride=5),
+    captions=dict(strides=(1, 3)),
+    # Its people are in view for a second or two.
+    test=dict(evaluator=dict(tracking=dict(sigma=5.0, prior=4.0))),
     # Place and direction count too: training shows every way people use here.
     features=dict(
         pipeline=[
