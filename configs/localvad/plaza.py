@@ -17,7 +17,7 @@ captioner = dict(type='AttributeCaptioner')
 # After a minute of training, what is measured says more than what is learned.
 model = dict(scorer=dict(weights=dict(attributes=8.0)))
 stages = dict(
-    tubes=dict(train_stride=5),
+    tubes=dict(train_stride=10),
     captions=dict(strides=(1, 3)),
     # Its people are in view for a second or two.
     test=dict(evaluator=dict(tracking=dict(sigma=5.0, prior=4.0))),
