@@ -83,7 +83,7 @@ class FrameFlow:
         kept = self._between.get(key)
         if kept is None:
             # Made here, since it cannot be pickled and a loader's workers get a copy of this. The
-            # fast preset takes a seventh of the time and misses half of what is fast and small.
+            # fast preset takes a seventh of the time and underestimates small objects' speed.
             method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
             # From the later frame back to the earlier one, since the boxes lie in the later.
             flow = -method.calc(grey(later, scale), grey(earlier, scale), None)
