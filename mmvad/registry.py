@@ -17,7 +17,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 RUNNERS = _child('runner', root.RUNNERS, 'mmvad.engine')
 HOOKS = _child('hook', root.HOOKS, 'mmvad.engine')
-DATASETS = _child('dataset', root.DATASETS, 'mmvad.datasets')
+DATASETS = _child('dataset', root.DATASETS, 'mmvad.datasets', 'mmvad.preparation.plaza')
 DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS, 'mmvad.datasets')
 TRANSFORMS = _child('transform', root.TRANSFORMS, 'mmvad.datasets.transforms')
 MODELS = _child('model', root.MODELS, 'mmvad.models')

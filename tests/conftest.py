@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmvad.datasets.plaza import write_plaza
+from mmvad.preparation.plaza import write_plaza
 
 REPO = Path(__file__).parents[1]
 

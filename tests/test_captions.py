@@ -10,24 +10,25 @@ import pytest
 import torch
 
 from mmvad.captions import (
-    ATTRIBUTES,
-    SENTENCES,
     TEMPLATES,
     VOCABULARY,
     AttributeCaptioner,
-    AttributeMeter,
     CLIPCaptioner,
-    FrameFlow,
-    FrameObjects,
-    read_captions,
     read_vocabulary,
-    write_captions,
 )
 from mmvad.captions.attribute_captioner import WORDS, levels
 from mmvad.captions.templates import check_templates, field, fill
 from mmvad.engine.stages import generate_captions
+from mmvad.motion import ATTRIBUTES, AttributeMeter, FrameFlow
 from mmvad.registry import CAPTIONERS, TRANSFORMS
-from mmvad.structures import ObjectTubes, StageFolder
+from mmvad.structures import (
+    SENTENCES,
+    FrameObjects,
+    ObjectTubes,
+    StageFolder,
+    read_captions,
+    write_captions,
+)
 
 # ---- templates and vocabulary
 

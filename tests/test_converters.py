@@ -16,8 +16,8 @@ from scipy.io import savemat
 
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.annotations import read_annotations
-from mmvad.datasets.converting import find_videos
-from mmvad.datasets.labels import read_labels
+from mmvad.datasets.ground_truth.labels import read_labels
+from mmvad.preparation.converting import find_videos
 from mmvad.registry import DATASETS
 
 REPO = Path(__file__).parents[1]

@@ -16,8 +16,8 @@ from scipy.io import savemat
 
 from mmvad.datasets import VideoDataset, published
 from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
-from mmvad.datasets.doctor import CannotExamine, examine
-from mmvad.datasets.labels import read_labels
+from mmvad.datasets.ground_truth.labels import read_labels
+from mmvad.preparation.doctor import CannotExamine, examine
 
 TOOL = Path(__file__).parents[1] / 'tools' / 'dataset_doctor.py'
 SIZE = (24, 32)
@@ -468,7 +468,7 @@ def test_the_other_labelling_of_avenue_may_disagree_with_the_masks(tree, monkeyp
 
 
 def test_an_exception_becomes_a_finding_of_its_video(tree, monkeypatch):
-    from mmvad.datasets.doctor import frames
+    from mmvad.preparation.doctor import frames
 
     real = frames.list_images
 

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mmvad.captions import FrameObjects
-from mmvad.captions.attributes import QUANTITIES, AttributeMeter
 from mmvad.datasets import (
     EpochSubsetSampler,
     FeatureDataset,
@@ -23,9 +21,10 @@ from mmvad.datasets.annotations import (
     read_annotations,
     write_annotations,
 )
-from mmvad.datasets.labels import read_labels
+from mmvad.datasets.ground_truth.labels import read_labels
+from mmvad.motion.attributes import QUANTITIES, AttributeMeter
 from mmvad.registry import TRANSFORMS
-from mmvad.structures import ObjectTubes
+from mmvad.structures import FrameObjects, ObjectTubes
 
 
 def write_frames(folder, count, size=(24, 32), names='{:03d}.png'):

@@ -15,9 +15,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
-from mmvad.datasets.labels import read_labels
-from mmvad.datasets.pixel_masks import read_pixel_masks
-from mmvad.engine.regions import read_regions
+from mmvad.datasets.ground_truth.labels import read_labels
+from mmvad.datasets.ground_truth.pixel_masks import read_pixel_masks
+from mmvad.datasets.ground_truth.regions import read_regions
 from mmvad.evaluation.functional import (
     SUBSETS,
     Detections,

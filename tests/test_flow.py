@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvad.captions import FrameFlow
 from mmvad.datasets import TubeSweep
+from mmvad.motion import FrameFlow
 from mmvad.registry import TRANSFORMS
 from mmvad.structures import ObjectTubes
 

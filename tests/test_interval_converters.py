@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.annotations import read_annotations
-from mmvad.datasets.interval_files import (
+from mmvad.preparation.interval_files import (
     ObjectTrack,
     merge_intervals,
     read_names,
@@ -26,7 +26,7 @@ from mmvad.datasets.interval_files import (
     strip_suffix,
     xd_violence_label,
 )
-from mmvad.datasets.interval_videos import index_videos
+from mmvad.preparation.interval_videos import index_videos
 
 UCF_LABELS = 'Temporal_Anomaly_Annotation_for_Testing_Videos.txt'
 

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvad.datasets.plaza import EVENTS, write_plaza
-from mmvad.datasets.plaza.figure import random_person
-from mmvad.datasets.plaza.gait import gait
-from mmvad.datasets.plaza.render import Renderer
-from mmvad.datasets.plaza.route import Route
+from mmvad.preparation.plaza import EVENTS, write_plaza
+from mmvad.preparation.plaza.figure import random_person
+from mmvad.preparation.plaza.gait import gait
+from mmvad.preparation.plaza.render import Renderer
+from mmvad.preparation.plaza.route import Route
 
 SIZE = (120, 160)
 FRAMES = 40

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from mmvad.captions import ClipTokenizer
+from mmvad.datasets.transforms.tokenizer import ClipTokenizer
 
 pytest.importorskip('open_clip')
 

@@ -19,7 +19,7 @@ import sys
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 os.environ.setdefault('OPENCV_LOG_LEVEL', 'OFF')
 
-from mmvad.datasets.doctor import CannotExamine, examine  # noqa: E402
+from mmvad.preparation.doctor import CannotExamine, examine  # noqa: E402
 
 
 def main() -> int:

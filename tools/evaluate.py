@@ -19,7 +19,7 @@ from mmengine.registry import DefaultScope
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.datasets import VideoDataset
-from mmvad.engine.regions import read_regions
+from mmvad.datasets.ground_truth.regions import read_regions
 from mmvad.evaluation.report import evaluate, fuse
 from mmvad.evaluation.score_files import read_boxes, read_scores
 from mmvad.registry import DATASETS

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import theilslopes
 
+from mmvad.motion import AttributeMeter
 from mmvad.registry import CAPTIONERS
+from mmvad.structures import SENTENCES, FrameObjects
 
-from .attributes import AttributeMeter
-from .base import SENTENCES, BaseCaptioner, FrameObjects
+from .base import BaseCaptioner
 from .templates import TEMPLATES, check_templates, fill
 
 #: Words in ascending order of a quantity, parted at quantiles of the training split.

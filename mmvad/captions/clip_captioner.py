@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from mmvad.registry import CAPTIONERS
+from mmvad.structures import SENTENCES, FrameObjects
 
-from .base import SENTENCES, BaseCaptioner, FrameObjects
+from .base import BaseCaptioner
 from .templates import TEMPLATES, VOCABULARY, check_templates, field, fill, read_vocabulary
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Formatter
 
-from .base import SENTENCES
+from mmvad.structures import SENTENCES
 
 #: Shipped vocabularies by the name that templates use.
 VOCABULARY = {

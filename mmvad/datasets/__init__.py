@@ -4,13 +4,12 @@ from .feature_dataset import FeatureDataset
 from .frames import FrameSource, sweep
 from .samplers import EpochSubsetSampler
 from .tube_dataset import TubeDataset, TubeSweep
-from .video_dataset import PlazaDataset, VideoDataset
+from .video_dataset import VideoDataset
 
 __all__ = [
     'EpochSubsetSampler',
     'FeatureDataset',
     'FrameSource',
-    'PlazaDataset',
     'TubeDataset',
     'TubeSweep',
     'VideoDataset',

@@ -13,8 +13,7 @@ from mmvad.registry import DATASETS
 
 from .annotations import VideoAnnotation, read_annotations
 from .frames import VIDEO_SUFFIXES, FrameSource, list_images
-from .labels import read_labels
-from .plaza import write_plaza
+from .ground_truth.labels import read_labels
 
 
 @DATASETS.register_module()
@@ -31,11 +30,11 @@ class VideoDataset(BaseActionDataset):
             folder of images a video, or ``dict(video='training_videos')`` for a folder of video
             files.
         labels: Without ``ann_file``: ``dict(format=..., path=...)`` of the frame-level ground
-            truth, the path below ``data_root``; formats in :mod:`mmvad.datasets.labels`. None:
-            there are no labels.
+            truth, the path below ``data_root``; formats in
+            :mod:`mmvad.datasets.ground_truth.labels`. None: there are no labels.
         pixel_masks: Without ``ann_file``: where the pixel masks of a video are below ``data_root``
-            (see :func:`~mmvad.datasets.pixel_masks.read_pixel_masks`), with ``{video}`` for its
-            name.
+            (see :func:`~mmvad.datasets.ground_truth.pixel_masks.read_pixel_masks`), with
+            ``{video}`` for its name.
         min_frames: Videos must have at least so many frames.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
 
@@ -193,17 +192,3 @@ class VideoDataset(BaseActionDataset):
                 f'{info["total_frames"]}'
             )
         return source
-
-
-@DATASETS.register_module()
-class PlazaDataset(VideoDataset):
-    """The built-in synthetic dataset; written to ``data_root`` when it is not there.
-
-    Args:
-        plaza: Arguments of :func:`mmvad.datasets.plaza.write_plaza`.
-        data_root: Where it is, or is written.
-    """
-
-    def __init__(self, data_root: str, plaza: Mapping | None = None, **kwargs) -> None:
-        write_plaza(data_root, **(plaza or {}))
-        super().__init__(data_root=data_root, **kwargs)

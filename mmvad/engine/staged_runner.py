@@ -15,6 +15,7 @@ from mmengine.runner import Runner, find_latest_checkpoint, set_random_seed
 
 from mmvad import __version__
 from mmvad.datasets import VideoDataset
+from mmvad.datasets.ground_truth.regions import read_regions
 from mmvad.models import LocalVAD
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS, RUNNERS
 from mmvad.structures import (
@@ -27,7 +28,6 @@ from mmvad.structures import (
 )
 
 from .folders import StageFolders
-from .regions import read_regions
 from .stages import extract_features, extract_tubes, generate_captions, load_tubes, write_report
 
 STAGES = ('tubes', 'captions', 'spatial', 'features', 'temporal', 'test')

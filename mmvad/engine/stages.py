@@ -22,12 +22,19 @@ from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from mmvad.captions import BaseCaptioner, FrameObjects
-from mmvad.captions.caption_file import caption_path, write_captions
+from mmvad.captions import BaseCaptioner
 from mmvad.datasets import TubeSweep, VideoDataset, sweep
 from mmvad.models import LocalVAD
 from mmvad.proposals import BaseProposer
-from mmvad.structures import ObjectTubes, StageFolder, atomic_path, write_json
+from mmvad.structures import (
+    FrameObjects,
+    ObjectTubes,
+    StageFolder,
+    atomic_path,
+    caption_path,
+    write_captions,
+    write_json,
+)
 from mmvad.visualization import (
     VideoOverview,
     draw_objects,

@@ -14,12 +14,11 @@ from mmengine.registry import DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
-from mmvad.captions import FrameObjects
 from mmvad.datasets import TubeSweep, sweep
 from mmvad.datasets.transforms import TokenizeCaptions
 from mmvad.engine.stages import inference_copy
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS
-from mmvad.structures import ObjectTubes
+from mmvad.structures import FrameObjects, ObjectTubes
 
 
 def seconds(work: Callable[[], object], at_least: float = 2.0) -> float:

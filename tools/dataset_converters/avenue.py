@@ -17,8 +17,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmvad.datasets import FrameSource
-from mmvad.datasets.converting import annotate, find, find_videos, finish, main, match, numbered
-from mmvad.datasets.labels import read_labels
+from mmvad.datasets.ground_truth.labels import read_labels
+from mmvad.preparation.converting import annotate, find, find_videos, finish, main, match, numbered
 
 TRAINING = ('training_videos', 'training/frames')
 TESTING = ('testing_videos', 'testing/frames')

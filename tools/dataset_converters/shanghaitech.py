@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from mmvad.datasets import FrameSource
-from mmvad.datasets.converting import annotate, find, find_videos, finish, main, match
-from mmvad.datasets.labels import read_labels
+from mmvad.datasets.ground_truth.labels import read_labels
+from mmvad.preparation.converting import annotate, find, find_videos, finish, main, match
 
 
 def convert(root: Path) -> None:

@@ -21,9 +21,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mmvad.datasets.converting import main, some
-from mmvad.datasets.interval_files import read_names, read_ubnormal_tracks
-from mmvad.datasets.interval_videos import (
+from mmvad.preparation.converting import main, some
+from mmvad.preparation.interval_files import read_names, read_ubnormal_tracks
+from mmvad.preparation.interval_videos import (
     OPTIONS,
     LabelledVideo,
     annotate_split,

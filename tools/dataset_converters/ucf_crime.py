@@ -20,15 +20,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmvad.datasets.converting import find, main, some
-from mmvad.datasets.interval_files import (
+from mmvad.preparation.converting import find, main, some
+from mmvad.preparation.interval_files import (
     UCF_CRIME_CLASSES,
     IntervalRow,
     ListedVideo,
     read_ucf_crime,
     read_ucf_crime_list,
 )
-from mmvad.datasets.interval_videos import (
+from mmvad.preparation.interval_videos import (
     OPTIONS,
     LabelledVideo,
     annotate_split,

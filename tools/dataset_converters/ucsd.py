@@ -22,8 +22,8 @@ import numpy as np
 
 from mmvad.datasets import FrameSource
 from mmvad.datasets.annotations import intervals_of
-from mmvad.datasets.converting import annotate, find_videos, finish, main, match, numbered
-from mmvad.datasets.labels import read_labels
+from mmvad.datasets.ground_truth.labels import read_labels
+from mmvad.preparation.converting import annotate, find_videos, finish, main, match, numbered
 
 #: Folders of the training videos, of the test videos, and of the masks.
 LAYOUTS = [

@@ -20,9 +20,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmvad.datasets.converting import by_number, find, main, some
-from mmvad.datasets.interval_files import XD_VIOLENCE_NORMAL, read_xd_violence, xd_violence_label
-from mmvad.datasets.interval_videos import (
+from mmvad.preparation.converting import by_number, find, main, some
+from mmvad.preparation.interval_files import XD_VIOLENCE_NORMAL, read_xd_violence, xd_violence_label
+from mmvad.preparation.interval_videos import (
     OPTIONS,
     LabelledVideo,
     annotate_split,

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from mmcv.transforms import BaseTransform
 
-from mmvad.captions import FrameObjects
-from mmvad.captions.attributes import AttributeMeter, attribute_vectors
+from mmvad.motion import AttributeMeter, attribute_vectors
 from mmvad.registry import TRANSFORMS
+from mmvad.structures import FrameObjects
 
 
 @TRANSFORMS.register_module()
@@ -23,7 +23,7 @@ class MeasureAttributes(BaseTransform):
     float32.
 
     Args:
-        quantities: What to measure; see :data:`mmvad.captions.attributes.QUANTITIES`. Where an
+        quantities: What to measure; see :data:`mmvad.motion.attributes.QUANTITIES`. Where an
             object is ('foot', the lower edge over the frame's height) and which way it goes
             ('velocity') belong here only if the camera of training and test is the same and the
             training videos show every place that people normally use.

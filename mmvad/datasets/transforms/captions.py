@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mmcv.transforms import BaseTransform
 
-from mmvad.captions.caption_file import caption_path, read_captions
-from mmvad.captions.tokenizer import ClipTokenizer
 from mmvad.registry import TRANSFORMS
+from mmvad.structures import caption_path, read_captions
+
+from .tokenizer import ClipTokenizer
 
 
 @TRANSFORMS.register_module()
@@ -21,7 +22,7 @@ class LoadTubeCaptions(BaseTransform):
 
     Args:
         folder: Folder of the caption files, see
-            :func:`~mmvad.captions.caption_file.caption_path`.
+            :func:`~mmvad.structures.caption_file.caption_path`.
     """
 
     def __init__(self, folder: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
-from mmvad.captions import FrameFlow
+from mmvad.motion import FrameFlow
 from mmvad.registry import TRANSFORMS
 
 
@@ -53,7 +53,7 @@ class ComputeTubeFlow(BaseTransform):
     ``imgs``, which leaves T.
 
     Args:
-        pairs, short_side, keep: As :class:`~mmvad.captions.flow.FrameFlow` takes them.
+        pairs, short_side, keep: As :class:`~mmvad.motion.flow.FrameFlow` takes them.
     """
 
     def __init__(self, pairs: int = 2, short_side: int = 240, keep: int = 16) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .annotations import VideoAnnotation
+from mmvad.datasets.annotations import VideoAnnotation
+from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource
+
 from .converting import finish, some
-from .frames import VIDEO_SUFFIXES, FrameSource
 from .interval_files import Interval, IntervalRow, merge_intervals
 
-#: Options of the three scripts, as :func:`mmvad.datasets.converting.main` takes them.
+#: Options of the three scripts, as :func:`mmvad.preparation.converting.main` takes them.
 OPTIONS: dict[str, dict[str, Any]] = {
     '--subset': dict(action='store_true', help='convert the videos that are there'),
     '--clip': dict(action='store_true', help='cut labels that go beyond the end of a video'),
@@ -155,8 +156,8 @@ def finish_found(
     dataset: str,
     splits: Mapping[str, tuple[str, list[VideoAnnotation]]],
 ) -> None:
-    """:func:`~mmvad.datasets.converting.finish` for the splits that have videos: of a subset, one
-    may have none.
+    """:func:`~mmvad.preparation.converting.finish` for the splits that have videos: of a
+    subset, one may have none.
 
     Raises:
         ValueError: If no split has.

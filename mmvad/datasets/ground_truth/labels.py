@@ -15,7 +15,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from .frames import list_images, read_image
+from mmvad.datasets.frames import list_images, read_image
 
 
 def frame_masks(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..published import published_of
+from mmvad.preparation.published import published_of
+
 from .findings import CannotExamine, Findings, Seen
 from .frames import examine_frames, identify
 from .ground_truth import examine_masks, examine_tracks

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .frames import VIDEO_SUFFIXES
+from mmvad.datasets.frames import VIDEO_SUFFIXES
 
 Interval = tuple[int, int]
 

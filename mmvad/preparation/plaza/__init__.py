@@ -5,7 +5,8 @@ lane. Training videos show people who walk, stop and talk; test videos also show
 carts, falls, walking where or in the direction nobody walks, and thrown bags.
 """
 
+from .dataset import PlazaDataset
 from .events import EVENTS
 from .writer import write_plaza
 
-__all__ = ['EVENTS', 'write_plaza']
+__all__ = ['EVENTS', 'PlazaDataset', 'write_plaza']

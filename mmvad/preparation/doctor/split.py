@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..published import kind_of, published_of
+from mmvad.preparation.published import kind_of, published_of
+
 from .findings import Findings, Seen, by, few
 from .listing import Entry
 

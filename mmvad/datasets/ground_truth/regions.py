@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmvad.datasets import VideoDataset
-from mmvad.datasets.pixel_masks import read_pixel_masks
+from mmvad.datasets.video_dataset import VideoDataset
 from mmvad.evaluation.functional import Regions, regions_from_masks
+
+from .pixel_masks import read_pixel_masks
 
 
 def read_regions(videos: VideoDataset) -> Regions | None:

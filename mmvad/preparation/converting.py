@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .annotations import VideoAnnotation, intervals_of, write_annotations
-from .frames import VIDEO_SUFFIXES, FrameSource
+from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
+from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource
+
 from .published import published_of
 
 

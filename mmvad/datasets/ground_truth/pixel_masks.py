@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .frames import list_images, read_image
+from mmvad.datasets.frames import list_images, read_image
+
 from .labels import load_mat, load_npy
 
 

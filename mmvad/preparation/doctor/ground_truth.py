@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from scipy.io import loadmat
 
-from ..frames import IMAGE_SUFFIXES
+from mmvad.datasets.frames import IMAGE_SUFFIXES
+
 from .findings import Note, Seen, by, few
 from .frames import decode, examine_names
 from .listing import Entry

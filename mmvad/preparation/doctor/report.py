@@ -9,7 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ..published import published_of
+from mmvad.preparation.published import published_of
+
 from .findings import SEVERITIES, Finding, Findings, Seen, by, few
 from .listing import Entry
 from .split import grouped, totals

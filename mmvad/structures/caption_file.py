@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from mmvad.structures import ObjectTubes, atomic_path
+from .artifacts import atomic_path
+from .object_tubes import ObjectTubes
 
-from .base import SENTENCES
+#: The sentences of one tube, in their fixed order (paper, section 3.2): branch 1 learns the first,
+#: branch 2 the other three.
+SENTENCES = ('action', 'appearance', 'background', 'object')
 
 
 def caption_path(folder: Path, video: str, stride: int = 1) -> Path:

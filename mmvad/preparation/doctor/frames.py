@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..frames import list_images, read_image
+from mmvad.datasets.frames import list_images, read_image
+
 from .findings import Note, Seen, by, few
 from .listing import Entry
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .base import FrameObjects
+from mmvad.structures import FrameObjects
+
 from .flow import FrameFlow, grey
 
 #: One record per object. Lengths are pixels of the frame, tones are grey levels in [0, 255].
@@ -42,7 +43,7 @@ class AttributeMeter:
 
     Args:
         flow: What gives the motion, and the size to which frames are reduced; default:
-            :class:`~mmvad.captions.flow.FrameFlow` as it is.
+            :class:`~mmvad.motion.flow.FrameFlow` as it is.
     """
 
     def __init__(self, flow: FrameFlow | None = None) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..annotations import METAINFO, VideoAnnotation, read_annotations
+from mmvad.datasets.annotations import METAINFO, VideoAnnotation, read_annotations
+
 from .findings import CannotExamine, Findings, Note
 
 _NEEDED = ('video', 'path', 'num_frames')

@@ -1,0 +1,1 @@
+"""Ground truth of a split: frame-level labels, pixel masks, regions."""

@@ -1,0 +1,1 @@
+"""What prepares data and nothing of the flow needs: converters' helpers, doctor, plaza."""
