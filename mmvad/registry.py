@@ -16,7 +16,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 
 RUNNERS = _child('runner', root.RUNNERS, 'mmvad.engine')
-HOOKS = _child('hook', root.HOOKS, 'mmvad.engine')
+HOOKS = _child('hook', root.HOOKS, 'mmvad.engine', 'mmvad.methods')
 DATASETS = _child('dataset', root.DATASETS, 'mmvad.datasets', 'mmvad.preparation.plaza')
 DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS, 'mmvad.datasets')
 TRANSFORMS = _child('transform', root.TRANSFORMS, 'mmvad.datasets.transforms')
@@ -36,6 +36,9 @@ PARAM_SCHEDULERS = _child('parameter scheduler', root.PARAM_SCHEDULERS, 'mmvad.e
 VISUALIZERS = _child('visualizer', root.VISUALIZERS, 'mmvad.visualization')
 VISBACKENDS = _child('vis_backend', root.VISBACKENDS, 'mmvad.visualization')
 WEIGHT_INITIALIZERS = _child('weight initializer', root.WEIGHT_INITIALIZERS, 'mmvad.models')
+
+# Steps of a method: a root of its own, since MMEngine has no such thing.
+STAGES = Registry('stage', scope='mmvad', locations=['mmvad.methods'])
 
 # What finds the objects, and what describes them: roots of their own, since MMEngine knows neither.
 PROPOSERS = Registry('proposer', scope='mmvad', locations=['mmvad.proposals'])

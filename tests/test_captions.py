@@ -18,7 +18,7 @@ from mmvad.captions import (
 )
 from mmvad.captions.attribute_captioner import WORDS, levels
 from mmvad.captions.templates import check_templates, field, fill
-from mmvad.engine.stages import generate_captions
+from mmvad.methods.localvad.captions import generate_captions
 from mmvad.motion import ATTRIBUTES, AttributeMeter, FrameFlow
 from mmvad.registry import CAPTIONERS, TRANSFORMS
 from mmvad.structures import (
@@ -26,6 +26,8 @@ from mmvad.structures import (
     FrameObjects,
     ObjectTubes,
     StageFolder,
+    TubeSpec,
+    captions_path,
     read_captions,
     write_captions,
 )
@@ -433,8 +435,8 @@ def two_videos() -> Videos:
 def describe(videos: Videos, folder, strides) -> StageFolder:
     stage = StageFolder(folder, 'key')
     stage.open()
-    captioner = AttributeCaptioner()
-    generate_captions(videos, captioner, videos.tubes, stage, 6, fit_frames=10, strides=strides)
+    spec = TubeSpec(window=5, horizon=1, strides=strides)
+    generate_captions(videos, AttributeCaptioner(), videos.tubes, stage, spec, fit_frames=10)
     return stage
 
 
@@ -443,8 +445,7 @@ def test_fast_forwarded_tubes_get_faster_words_in_a_folder_of_their_own(two_vide
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.jsonl'))
     assert files == ['01.jsonl', '02.jsonl', 'stride_3/01.jsonl', 'stride_3/02.jsonl']
     for video, tubes in two_videos.tubes.items():
-        usual = read_captions(folder / f'{video}.jsonl', tubes)
-        fast = read_captions(folder / f'stride_3/{video}.jsonl', tubes)
+        usual, fast = (read_captions(captions_path(folder, video, s), tubes) for s in (1, 3))
         for before, after in zip(usual, fast, strict=True):
             assert rank('speed', after['action']) > rank('speed', before['action'])
             for key in ('appearance', 'background', 'object'):
@@ -453,8 +454,8 @@ def test_fast_forwarded_tubes_get_faster_words_in_a_folder_of_their_own(two_vide
     # Training looks up the sentences of the stride that it loads the frames with.
     load = TRANSFORMS.build(dict(type='LoadTubeCaptions', folder=str(folder)))
     results = dict(video='02', tubes=two_videos.tubes['02'], tube=1)
-    for stride, path in ((1, '02.jsonl'), (3, 'stride_3/02.jsonl'), (1, '02.jsonl')):
-        expected = read_captions(folder / path)[1]
+    for stride in (1, 3, 1):
+        expected = read_captions(captions_path(folder, '02', stride))[1]
         assert load(dict(results, stride=stride))['captions'] == expected
 
 

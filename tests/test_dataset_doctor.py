@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mmvad.datasets import VideoDataset, published
+from mmvad.datasets import VideoDataset
 from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
 from mmvad.datasets.ground_truth.labels import read_labels
+from mmvad.preparation import published
 from mmvad.preparation.doctor import CannotExamine, examine
 
 TOOL = Path(__file__).parents[1] / 'tools' / 'dataset_doctor.py'

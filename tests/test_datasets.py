@@ -1,19 +1,26 @@
 """Frames, labels and datasets, on plaza, on made-up folders and on the real files."""
 
+import copy
 import json
+import pickle
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.registry import DefaultScope
 from scipy.io import savemat
+from torch.utils.data import DataLoader
 
 from mmvad.datasets import (
     EpochSubsetSampler,
-    FeatureDataset,
     FrameSource,
+    MeasurementDataset,
     TubeSweep,
     VideoDataset,
+    inference_pipeline,
     sweep,
+    training_pipeline,
 )
 from mmvad.datasets.annotations import (
     VideoAnnotation,
@@ -24,7 +31,7 @@ from mmvad.datasets.annotations import (
 from mmvad.datasets.ground_truth.labels import read_labels
 from mmvad.motion.attributes import QUANTITIES, AttributeMeter
 from mmvad.registry import TRANSFORMS
-from mmvad.structures import FrameObjects, ObjectTubes
+from mmvad.structures import FrameObjects, ObjectTubes, TubeSpec, measurement_path
 
 
 def write_frames(folder, count, size=(24, 32), names='{:03d}.png'):
@@ -66,6 +73,9 @@ class TestFrames:
         forward = [source[i].mean() for i in range(10)]
         np.testing.assert_allclose(forward, np.arange(10) * 20, atol=3)
         assert [source[i].mean() for i in (7, 2, 9, 0)] == [forward[i] for i in (7, 2, 9, 0)]
+        # MMEngine's runner copies its datasets, and with them what is open.
+        for other in (copy.deepcopy(source), pickle.loads(pickle.dumps(source))):
+            assert [frame.mean() for frame in other] == forward
 
     def test_a_frame_that_does_not_decode_is_named(self, tmp_path):
         write_frames(tmp_path, 3)
@@ -367,81 +377,367 @@ def test_epoch_subsets_depend_on_the_epoch_alone():
     assert list(fresh) == second
 
 
-class TestAttributes:
-    def tubes(self, counts=(2, 0, 3), num_frames=9):
-        frames = np.repeat([6, 7, 8], counts).astype(np.int32)
-        boxes = np.array([[4, 4, 20, 20]], np.float32).repeat(len(frames), 0)
-        boxes += np.arange(len(frames), dtype=np.float32)[:, None] * 0.5
-        return ObjectTubes(boxes, boxes + [2, 1, -2, -1], frames, num_frames, (24, 32))
+def made_up_tubes(counts=(2, 0, 3), num_frames=9) -> ObjectTubes:
+    """Tubes of the last frames, as many in each as ``counts`` says."""
+    numbers = range(num_frames - len(counts), num_frames)
+    frames = np.repeat(numbers, counts).astype(np.int32)
+    boxes = np.array([[4, 4, 20, 20]], np.float32).repeat(len(frames), 0)
+    boxes += np.arange(len(frames), dtype=np.float32)[:, None] % 7 * 0.5
+    return ObjectTubes(boxes, boxes + [2, 1, -2, -1], frames, num_frames, (24, 32))
 
+
+class TestAttributes:
     def test_the_sweep_measures_what_the_function_measures(self):
         rng = np.random.default_rng(0)
         source = [rng.integers(0, 255, (24, 32, 3), dtype=np.uint8) for _ in range(9)]
-        tubes = self.tubes()
+        tubes = made_up_tubes()
         pipeline = [
             dict(type='mmvad.CropTubes', size=(8, 8)),
             dict(type='mmvad.MeasureAttributes', quantities=tuple(QUANTITIES)),
+            dict(type='mmvad.MeasureAttributes', name='sizes', quantities=('width', 'height')),
             dict(type='mmvad.PackTubeInputs'),
         ]
         items = list(TubeSweep(source, tubes, 6, pipeline, '01'))
-        assert [tuple(item['attributes'].shape) for item in items] == [(2, 7), (3, 7)]
+        measured = [item['measurements'] for item in items]
+        assert [tuple(m['attributes'].shape) for m in measured] == [(2, 7), (3, 7)]
         rows = tubes.at(8)
         table = AttributeMeter()(
             FrameObjects(source[3:], tubes.boxes[rows], tubes.objects[rows], '01', 8)
         )
+        sizes = [np.log(table['width']), np.log(table['height'])]
         expected = np.stack(
             [
                 table['speed'],
                 table['peak_speed'],
                 *table['velocity'].T,
-                np.log(table['width']),
-                np.log(table['height']),
+                *sizes,
                 table['view'][:, 1],
             ],
             axis=1,
         )
-        np.testing.assert_allclose(items[1]['attributes'], expected, rtol=1e-6)
+        np.testing.assert_allclose(measured[1]['attributes'], expected, rtol=1e-6)
+        np.testing.assert_allclose(measured[1]['sizes'], np.stack(sizes, axis=1), rtol=1e-6)
+
+    def test_nothing_needs_to_be_cropped_to_measure(self):
+        pipeline = [dict(type='mmvad.MeasureAttributes'), dict(type='mmvad.PackTubeInputs')]
+        source = [np.zeros((24, 32, 3), np.uint8)] * 9
+        for item in TubeSweep(source, made_up_tubes(), 6, pipeline, '01'):
+            assert set(item) == {'measurements', 'tubes'}
+            assert item['measurements']['attributes'].shape[1] == 4
 
     def test_unknown_quantities_are_named(self):
-        transform = TRANSFORMS.build(dict(type='MeasureAttributes', quantities=['colour']))
-        box = np.array([[1, 1, 9, 9]], np.float32)
-        imgs = [np.zeros((24, 32, 3), np.uint8)] * 3
-        results = dict(imgs=imgs, boxes=box, objects=box, video='01', frame=5)
         with pytest.raises(ValueError, match="quantities: expected some of .*'colour'"):
-            transform(results)
+            TRANSFORMS.build(dict(type='MeasureAttributes', quantities=['colour']))
 
-    def write(self, root, video, attributes):
-        tubes = self.tubes()
+
+class TestPipelines:
+    FLOW = dict(type='ComputeTubeFlow', pairs=3, short_side=60)
+    MEASURE = dict(
+        attributes=dict(type='MeasureAttributes', quantities=('width',)),
+        speeds=dict(type='MeasureAttributes', quantities=('speed', 'velocity')),
+    )
+
+    def types(self, pipeline):
+        return [transform['type'] for transform in pipeline]
+
+    def test_for_inference_there_is_what_the_spec_names(self):
+        plain = inference_pipeline(TubeSpec(crop_size=24))
+        assert plain == [dict(type='CropTubes', size=(24, 24)), dict(type='PackTubeInputs')]
+        # Flow comes before what is cropped and measured, which look at it.
+        whole = inference_pipeline(TubeSpec(crop_size=24, flow=self.FLOW, measure=self.MEASURE))
+        assert self.types(whole) == [
+            'ComputeTubeFlow',
+            'CropTubes',
+            'MeasureAttributes',
+            'MeasureAttributes',
+            'PackTubeInputs',
+        ]
+        assert whole[0] == self.FLOW
+        assert [transform['name'] for transform in whole[2:4]] == ['attributes', 'speeds']
+        assert self.types(inference_pipeline(TubeSpec(measure=self.MEASURE))) == [
+            'MeasureAttributes',
+            'MeasureAttributes',
+            'PackTubeInputs',
+        ]
+
+    def test_a_sweep_with_it_gives_what_the_spec_says(self):
+        spec = TubeSpec(
+            window=3, horizon=2, crop_size=(16, 24), flow=self.FLOW, measure=self.MEASURE
+        )
+        source = [np.zeros((24, 32, 3), np.uint8)] * 9
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            sweep = TubeSweep(source, made_up_tubes(), spec.steps, inference_pipeline(spec), '01')
+        assert sweep.depth == spec.steps + 3
+        for item in sweep:
+            count = item['tubes'].stop - item['tubes'].start
+            assert item['inputs'].shape == (count, spec.steps, spec.channels, 16, 24)
+            assert {name: tuple(v.shape) for name, v in item['measurements'].items()} == dict(
+                attributes=(count, 1), speeds=(count, 3)
+            )
+
+    @pytest.mark.parametrize(
+        ('flow', 'depth'),
+        [(None, 1), (dict(type='ComputeTubeFlow'), 3), (FLOW, 4)],
+    )
+    def test_training_loads_one_step_and_what_its_flow_needs(self, flow, depth):
+        spec = TubeSpec(crop_size=24, flow=flow, strides=(1, 3), measure=self.MEASURE)
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            pipeline = training_pipeline(spec, 'captions', 8, keep_flows=77)
+        assert self.types(pipeline) == [
+            'LoadTubeFrames',
+            *(['ComputeTubeFlow'] if flow else []),
+            'CropTubes',
+            'LoadTubeCaptions',
+            'TokenizeCaptions',
+            'PackTubeInputs',
+        ]
+        assert pipeline[0] == dict(type='LoadTubeFrames', depth=depth, strides=(1, 3))
+        if flow:
+            assert pipeline[1] == dict(flow, keep=77)
+        crop, captions, tokens, pack = pipeline[-4:]
+        assert crop['size'] == (24, 24) and captions['folder'] == 'captions'
+        assert tokens['context_length'] == 8 and pack['single']
+
+    def test_there_must_be_crops_to_learn_from(self):
+        with pytest.raises(ValueError, match='model.tube.crop_size: expected the size'):
+            training_pipeline(TubeSpec(), 'captions', 8)
+
+
+class TestTubeSweep:
+    PIPELINE = (
+        dict(type='mmvad.ComputeTubeFlow', pairs=1),
+        dict(type='mmvad.CropTubes', size=(8, 8)),
+        dict(type='mmvad.PackTubeInputs'),
+    )
+
+    @pytest.fixture(params=['file', 'folder'])
+    def source(self, request, tmp_path) -> FrameSource:
+        """20 frames of noise that moves."""
+        rng = np.random.default_rng(0)
+        noise = cv2.resize(rng.integers(0, 255, (12, 30, 3), np.uint8), (100, 40))
+        frames = [noise[:24, i : i + 32] for i in range(20)]
+        if request.param == 'folder':
+            for i, frame in enumerate(frames):
+                cv2.imwrite(str(tmp_path / f'{i:03d}.png'), frame)
+            return FrameSource(tmp_path)
+        path = tmp_path / 'v.avi'
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 24))
+        for frame in frames:
+            writer.write(frame)
+        writer.release()
+        return FrameSource(path)
+
+    def items(self, source, num_workers) -> tuple[list, dict[int, torch.Tensor]]:
+        tubes = made_up_tubes((1, 2, 0, 3, 1, 1, 0, 0, 2, 1, 4), 20)
+        loader = DataLoader(
+            TubeSweep(source, tubes, 6, self.PIPELINE, '01'),
+            batch_size=None,
+            num_workers=num_workers,
+        )
+        numbers, crops = [], {}
+        for item in loader:
+            rows = range(item['tubes'].start, item['tubes'].stop)
+            assert len(item['inputs']) == len(rows)
+            numbers += rows
+            crops.update(zip(rows, item['inputs'], strict=True))
+        return numbers, crops
+
+    def test_workers_give_the_same_tubes_each_once(self, source):
+        # The parent's place in a video file is somewhere else.
+        assert source[15].shape == (24, 32, 3)
+        alone, expected = self.items(source, 0)
+        assert alone == list(range(15))
+        numbers, crops = self.items(source, 2)
+        assert sorted(numbers) == alone
+        for number, crop in expected.items():
+            assert crop.equal(crops[number])
+        # And it goes on from where it was.
+        assert self.items(source, 0)[0] == alone
+
+    def test_more_workers_than_frames_do_no_harm(self, source):
+        tubes = made_up_tubes((3,), 20)
+        sweep = TubeSweep(source, tubes, 6, self.PIPELINE, '01')
+        items = list(DataLoader(sweep, batch_size=None, num_workers=2))
+        assert [item['tubes'] for item in items] == [slice(0, 3)]
+
+
+class TestMeasurementDataset:
+    """Measurements ``values`` (n, 2) and ``patterns`` (n, 6, 2, 1, 4) of made-up tubes."""
+
+    def write(self, root, video, counts=(2, 0, 3), start=0):
+        tubes = made_up_tubes(counts)
         write_frames(root / 'frames' / video, 9)
         tubes.save(root / 'proposals' / f'{video}.npz')
-        (root / 'features').mkdir(exist_ok=True)
-        shape = (len(tubes), 6, 2, 1, 4)
-        np.save(root / 'features' / f'{video}.npy', np.zeros(shape, np.float16))
-        if attributes is not None:
-            np.save(root / 'features' / f'{video}.attributes.npy', attributes)
+        n = len(tubes)
+        patterns = np.arange(n * 48, dtype=np.float16).reshape(n, 6, 2, 1, 4) % 1000
+        values = start + np.arange(2 * n, dtype=np.float32).reshape(n, 2)
+        for name, array in (('patterns', patterns), ('values', values)):
+            self.store(root, name, video, array)
+        return values
 
-    def load(self, root, **kwargs):
+    def store(self, root, name, video, array):
+        path = measurement_path(root / 'features', name, video)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, array)
+
+    def load(self, root, names=('patterns', 'values'), **kwargs):
         videos = dict(
             type='mmvad.VideoDataset', data_root=str(root), data_prefix=dict(img='frames')
         )
-        folders = dict(proposals=str(root / 'proposals'), features=str(root / 'features'))
-        return FeatureDataset(videos, **folders, window=5, **kwargs)
+        return MeasurementDataset(
+            videos, root / 'proposals', root / 'features', names, first_scored=5, **kwargs
+        )
 
-    def test_stored_attributes_go_to_the_samples_and_to_the_scorer(self, tmp_path):
-        values = np.arange(10, dtype=np.float32).reshape(5, 2)
-        self.write(tmp_path, '01', values)
-        self.write(tmp_path, '02', values + 10)
+    def test_in_training_an_item_is_a_tube(self, tmp_path):
+        values = self.write(tmp_path, '01')
+        self.write(tmp_path, '02', start=10)
+        dataset = self.load(tmp_path)
+        assert len(dataset) == 10 and dataset.metainfo['labels'] == {}
+        item = dataset[3]
+        assert set(item) == {'inputs'} and set(item['inputs']) == {'patterns', 'values'}
+        assert item['inputs']['patterns'].shape == (6, 2, 1, 4)
+        assert item['inputs']['patterns'].dtype == torch.float16
+        np.testing.assert_array_equal(item['inputs']['values'], values[3])
+        # Of a single name, for models that take a single array.
+        np.testing.assert_array_equal(self.load(tmp_path, 'values')[7]['inputs'], values[2] + 10)
+
+    def test_in_test_an_item_is_a_frame_whose_objects_keep_their_tubes_numbers(self, tmp_path):
+        values = self.write(tmp_path, '01')
+        self.write(tmp_path, '02', start=10)
         dataset = self.load(tmp_path, test_mode=True)
-        np.testing.assert_array_equal(dataset[1]['data_samples'].attributes, values[2:])
-        inputs, videos, attributes = dataset.subset(10)
-        assert len(inputs) == 10 and videos.tolist() == [0] * 5 + [1] * 5
-        np.testing.assert_array_equal(attributes, np.concatenate([values, values + 10]))
+        assert dataset.metainfo['videos'] == {'01': 9, '02': 9}
+        assert dataset.metainfo['first_scored'] == 5
+        # There are none in frame 7.
+        places = [(i['data_samples'].video, i['data_samples'].frame) for i in dataset]
+        assert places == [('01', 6), ('01', 8), ('02', 6), ('02', 8)]
+        item = dataset[1]
+        assert item['inputs']['patterns'].shape == (3, 6, 2, 1, 4)
+        np.testing.assert_array_equal(item['inputs']['values'], values[2:])
+        objects = item['data_samples'].pred_instances
+        assert objects.tubes.tolist() == [2, 3, 4]
+        np.testing.assert_array_equal(objects.bboxes, made_up_tubes().objects[2:])
 
-    def test_attributes_that_do_not_fit_are_named(self, tmp_path):
-        self.write(tmp_path, '01', np.zeros((4, 2), np.float32))
-        with pytest.raises(ValueError, match='01.attributes.npy: expected attributes of 5 tubes'):
+    def test_what_mmengines_runner_copies_stays_on_disk(self, tmp_path):
+        self.write(tmp_path, '01')
+        dataset = copy.deepcopy(dict(dataset=self.load(tmp_path)))['dataset']
+        assert dataset.arrays['01']['patterns'].filename is not None
+        assert len(dataset) == 5
+
+    def test_labels_are_those_of_the_videos(self, tmp_path):
+        self.write(tmp_path, '01')
+        (tmp_path / 'labels').mkdir()
+        np.save(tmp_path / 'labels/01.npy', np.arange(9) // 5)
+        videos = VideoDataset(
+            data_root=str(tmp_path),
+            data_prefix=dict(img='frames'),
+            labels=dict(format='frame_masks', path='labels'),
+        )
+        folders = tmp_path / 'proposals', tmp_path / 'features'
+        dataset = MeasurementDataset(videos, *folders, ['values'], 5, test_mode=True)
+        np.testing.assert_array_equal(dataset.metainfo['labels']['01'], np.arange(9) // 5)
+        assert MeasurementDataset(videos, *folders, ['values'], 5).metainfo['labels'] == {}
+
+    def test_measurements_go_to_the_scorer(self, tmp_path):
+        values = self.write(tmp_path, '01')
+        self.write(tmp_path, '02', start=10)
+        measured, videos, held_out = self.load(tmp_path).subset(10, held_out=0.5)
+        assert set(measured) == {'patterns', 'values'} and len(measured['patterns']) == 10
+        assert videos.tolist() == [0] * 5 + [1] * 5
+        assert held_out.tolist() == [False] * 5 + [True] * 5
+        np.testing.assert_array_equal(measured['values'], np.concatenate([values, values + 10]))
+
+    def test_a_subset_is_spread_evenly(self, tmp_path):
+        for number in range(4):
+            self.write(tmp_path, f'{number:02d}', start=100 * number)
+        dataset = self.load(tmp_path)
+        measured, videos, held_out = dataset.subset(8, held_out=0.25)
+        assert videos.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+        assert held_out.tolist() == [False] * 6 + [True] * 2
+        # The first and the last are among them, and each is of the video that it is said to be of.
+        assert measured['values'][0, 0] == 0 and measured['values'][-1, 0] == 308
+        assert (measured['values'][:, 0] // 100).tolist() == videos.tolist()
+        everything, videos, held_out = dataset.subset(1000)
+        assert len(videos) == 20 == len(everything['values']) and not held_out.any()
+
+    def test_videos_without_tubes_are_left_out(self, tmp_path):
+        values = self.write(tmp_path, '01')
+        self.write(tmp_path, '02', (0, 0))
+        self.write(tmp_path, '03', start=10)
+        # As the stage leaves it: nobody knows the shape of what was not measured.
+        for name in ('patterns', 'values'):
+            self.store(tmp_path, name, '02', np.zeros((0, 0), np.float32))
+        measured, videos, held_out = self.load(tmp_path).subset(10, held_out=0.5)
+        assert videos.tolist() == [0] * 5 + [2] * 5
+        assert held_out.tolist() == [False] * 5 + [True] * 5
+        np.testing.assert_array_equal(measured['values'], np.concatenate([values, values + 10]))
+        assert measured['patterns'].dtype == torch.float16
+        test = self.load(tmp_path, test_mode=True)
+        assert {item['data_samples'].video for item in test} == {'01', '03'}
+        assert set(test.metainfo['videos']) == {'01', '02', '03'}
+
+    @pytest.mark.parametrize(
+        ('count', 'share', 'expected'),
+        [
+            (2, 0.2, [1]),
+            (2, 0.9, [1]),
+            (3, 0.2, [2]),
+            (5, 0.2, [4]),
+            (11, 0.2, [4, 9]),
+            (6, 0.34, [2, 5]),
+            (6, 0.5, [1, 3, 5]),
+        ],
+    )
+    def test_of_several_videos_every_so_many_are_held_out_whole(
+        self, tmp_path, count, share, expected
+    ):
+        for number in range(count):
+            self.write(tmp_path, f'{number:02d}', (1, 2))
+        dataset = self.load(tmp_path, 'values')
+        marks = dataset.held_out(share)
+        assert list(marks) == [f'{number:02d}' for number in range(count)]
+        assert all(mark.all() == mark.any() and len(mark) == 3 for mark in marks.values())
+        assert [number for number, mark in enumerate(marks.values()) if mark.all()] == expected
+        assert not any(mark.any() for mark in dataset.held_out(0).values())
+
+    def test_videos_without_tubes_are_not_the_ones_that_are_held_out(self, tmp_path):
+        self.write(tmp_path, '01', (1, 2))
+        self.write(tmp_path, '02', (0, 0))
+        marks = self.load(tmp_path, 'values').held_out(0.5)
+        # So there is a single one, of which the end is.
+        assert [mark.tolist() for mark in marks.values()] == [[False, True, True], []]
+
+    def test_of_a_single_video_the_end_is_held_out(self, tmp_path):
+        self.write(tmp_path, '01', (4, 0, 3, 3))
+        dataset = self.load(tmp_path, 'values')
+        assert dataset.held_out(0.2)['01'].tolist() == [False] * 8 + [True] * 2
+        assert dataset.held_out(0.5)['01'].tolist() == [False] * 5 + [True] * 5
+        assert not dataset.held_out(0)['01'].any()
+
+    @pytest.mark.parametrize('videos', [1, 3])
+    def test_training_items_leave_out_what_is_held_out(self, tmp_path, videos):
+        for number in range(videos):
+            self.write(tmp_path, f'{number:02d}', (4, 0, 3, 3), start=100 * number)
+        dataset = self.load(tmp_path, 'values', held_out=0.2)
+        everything, _, held_out = dataset.subset(1000, held_out=0.2)
+        assert held_out.any() and len(dataset) == int((~held_out).sum())
+        kept = torch.stack([dataset[i]['inputs'] for i in range(len(dataset))])
+        assert kept.equal(everything['values'][~held_out])
+        # A test leaves out nothing.
+        assert len(self.load(tmp_path, 'values', held_out=0.2, test_mode=True)) == 3 * videos
+
+    def test_measurements_that_do_not_fit_are_named(self, tmp_path):
+        self.write(tmp_path, '01')
+        self.store(tmp_path, 'values', '01', np.zeros((4, 2), np.float32))
+        with pytest.raises(ValueError, match=r'values/01.npy: expected a row for each of 5 tubes'):
             self.load(tmp_path)
-        self.write(tmp_path, '01', np.zeros((5, 2), np.float32))
-        self.write(tmp_path, '02', None)
-        with pytest.raises(FileNotFoundError, match='02.attributes.npy: missing'):
+        measurement_path(tmp_path / 'features', 'values', '01').write_bytes(b'no array')
+        with pytest.raises(ValueError, match='values/01.npy: not a plain .npy array'):
+            self.load(tmp_path)
+        self.write(tmp_path, '01')
+        self.write(tmp_path, '02')
+        measurement_path(tmp_path / 'features', 'values', '02').unlink()
+        with pytest.raises(FileNotFoundError, match='values/02.npy: no such measurements'):
+            self.load(tmp_path)
+        (tmp_path / 'proposals/02.npz').unlink()
+        with pytest.raises(FileNotFoundError, match='02.npz: no such proposals'):
             self.load(tmp_path)

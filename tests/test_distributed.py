@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 WORKER = """
@@ -17,6 +18,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, InstanceData
+from mmvad.engine.score_files import ScoreFilesHook
 
 VIDEOS = {'a': 37, 'b': 20, 'c': 24}
 rng = np.random.default_rng(0)
@@ -27,7 +29,7 @@ SCORES = {pair: rng.normal(size=2) + LABELS[pair[0]][pair[1]] for pair in FRAMES
 
 
 class Frames(BaseDataset):
-    METAINFO = dict(videos=VIDEOS, window=5, labels=LABELS)
+    METAINFO = dict(videos=VIDEOS, first_scored=5, labels=LABELS)
 
     def load_data_list(self):
         return [dict(video=video, frame=frame) for video, frame in FRAMES]
@@ -42,7 +44,7 @@ class Model(BaseModel):
             self.seen.append((name, number))
             scores = torch.from_numpy(SCORES[name, number])
             boxes = torch.tensor([[0.0, 0, 9, 9], [50, 50, 60, 60]]) + 0.1 * number
-            sample = BaseDataElement(metainfo=dict(video=name, frame=number, floor=dict(s=-3.0)))
+            sample = BaseDataElement(metainfo=dict(video=name, frame=number))
             sample.pred_instances = InstanceData(bboxes=boxes, s=scores)
             out.append(sample)
         return out
@@ -62,13 +64,12 @@ runner = Runner(
     test_cfg=dict(),
     test_evaluator=dict(
         type='mmvad.VADMetric',
-        score='s',
-        channels=('s',),
         tracking=dict(sigma=2.0),
         smoothing=dict(type='gaussian', sigma=1),
-        out_dir=sys.argv[1] + '/out',
+        floors=dict(s=-3.0),
         collect_device='cpu',
     ),
+    custom_hooks=[ScoreFilesHook(sys.argv[1] + '/out')],
     log_level='ERROR',
 )
 metrics = runner.test()
@@ -103,3 +104,8 @@ def test_several_processes_give_the_figures_of_one(tmp_path):
     for name in ('a', 'b', 'c'):
         files = [tmp_path / part / f'out/scores/{name}.npy' for part in ('one', 'several')]
         assert files[0].read_bytes() == files[1].read_bytes()
+        files = [tmp_path / part / f'out/objects/{name}.npz' for part in ('one', 'several')]
+        one, several = (dict(np.load(file)) for file in files)
+        assert sorted(one) == sorted(several) == ['boxes', 'frames', 's', 'tracks']
+        for column in one:
+            np.testing.assert_array_equal(one[column], several[column])

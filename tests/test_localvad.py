@@ -1,4 +1,7 @@
-"""Scorer, the whole model at the paper's sizes, and the configs."""
+"""The models, whole: what they measure and score, their files, the paper's sizes, the configs."""
+
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,169 +9,19 @@ import torch
 from conftest import REPO, tiny_config
 from mmengine.config import Config
 from mmengine.dataset import default_collate
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
-from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
+from mmengine.structures import BaseDataElement, InstanceData
 
-from mmvad.engine.stages import inference_copy
-from mmvad.models import LocalVAD, ObjectScorer
-from mmvad.models.scorer import NearestDistance
-from mmvad.registry import CAPTIONERS, DATASETS, MODELS, RUNNERS
-from mmvad.structures import ObjectTubes
-
-WEIGHTS = dict(smm=1.0, action=0.5, appearance=2.0)
-
-
-def data(n=300) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """What the scorer takes, of training objects in five videos, and the videos."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(dims: int, low: float, high: float) -> torch.Tensor:
-        mixed = torch.randn(n, dims, generator=generator) * torch.linspace(low, high, dims)
-        return mixed @ torch.linalg.qr(torch.randn(dims, dims, generator=generator))[0] + low
-
-    values = dict(
-        smm=torch.rand(n, generator=generator) + 0.1,
-        action=draw(12, 1, 3),
-        appearance=draw(12, 0.1, 2),
-        attributes=draw(3, 1, 5) * torch.tensor([1.0, 10.0, 0.1]),
-    )
-    return values, torch.arange(n) % 5
-
-
-class TestDistances:
-    def test_patterns_are_compared_as_scikit_learn_would(self):
-        values, videos = data()
-        scorer = ObjectScorer(WEIGHTS, dims=5, num_reference=1000, neighbours=4)
-        scorer.fit(values, videos)
-        for name in ('action', 'appearance'):
-            pca = PCA(5).fit(values[name].numpy())
-            new = values[name][:20] * 1.3 + 0.2
-            nearest = NearestNeighbors(n_neighbors=4).fit(pca.transform(values[name].numpy()))
-            expected = nearest.kneighbors(pca.transform(new.numpy()))[0].mean(axis=1)
-            np.testing.assert_allclose(scorer.distances[name](new), expected, rtol=2e-3)
-
-    def test_attributes_are_standardised_and_have_neighbours_of_their_own(self):
-        values, videos = data()
-        weights = dict(action=1.0, attributes=1.0)
-        scorer = ObjectScorer(weights, num_reference=1000, neighbours=50, attribute_neighbours=2)
-        scorer.fit(values, videos)
-        scale = StandardScaler().fit(values['attributes'].numpy())
-        new = values['attributes'][:20] * 1.1
-        nearest = NearestNeighbors(n_neighbors=2)
-        nearest.fit(scale.transform(values['attributes'].numpy()))
-        expected = nearest.kneighbors(scale.transform(new.numpy()))[0].mean(axis=1)
-        # n or n - 1 in the standard deviation.
-        np.testing.assert_allclose(scorer.distances['attributes'](new), expected, rtol=5e-3)
-
-    def test_in_training_an_objects_own_video_is_left_out(self):
-        values, videos = data()
-        distance = NearestDistance(12, num_reference=1000, neighbours=3, seed=0)
-        fitted = distance.fit(values['action'], videos)
-        patterns, owners = values['action'].numpy(), videos.numpy()
-        pairs = np.linalg.norm(patterns[:, None] - patterns[None], axis=-1)
-        pairs[owners[:, None] == owners[None]] = np.inf
-        np.testing.assert_allclose(fitted, np.sort(pairs)[:, :3].mean(axis=1), rtol=2e-3)
-
-    def test_as_many_references_are_kept_as_are_asked_for(self):
-        values, videos = data()
-        distance = NearestDistance(12, num_reference=40, neighbours=1, seed=0)
-        distance.fit(values['action'], videos)
-        assert distance.reference.shape == (40, 12)
-        # The references are training objects: each is at no distance of itself.
-        assert (distance(values['action']) < 1e-2).sum() == 40
-
-
-class TestScorer:
-    def fitted(self, weights=WEIGHTS, **kwargs):
-        values, videos = data()
-        scorer = ObjectScorer(weights, dims=8, neighbours=3, **kwargs)
-        scorer.fit(values, videos)
-        return scorer, values
-
-    def test_each_quantity_is_the_standardised_log_of_its_distance(self):
-        values, videos = data()
-        scorer = ObjectScorer(dict(smm=1.0, action=1.0))
-        scorer.fit(values, videos)
-        nearest = NearestDistance(64, 4000, 3, seed=0).fit(values['action'], videos)
-        new = {name: value[:9] * 1.2 for name, value in values.items()}
-        scores = scorer(new)
-        far = scorer.distances['action'](new['action'])
-        for name, train, found in (
-            ('smm', values['smm'], new['smm']),
-            ('action', nearest, far),
-        ):
-            expected = (found.log() - train.log().mean()) / train.log().std()
-            torch.testing.assert_close(scores[name], expected, rtol=1e-3, atol=1e-3)
-
-    def test_channels_are_weighted_sums(self):
-        scorer, values = self.fitted(dict(WEIGHTS, attributes=4.0))
-        scores = scorer(values)
-        names = ['smm', 'action', 'appearance', 'attributes', 'spatial', 'both', 'all']
-        assert list(scores) == list(scorer.floors) == list(scorer.channels) == names
-        sums = dict(
-            spatial=(0.5 * scores['action'] + 2 * scores['appearance']) / 4.25**0.5,
-            both=(scores['smm'] + 0.5 * scores['action'] + 2 * scores['appearance']) / 5.25**0.5,
-            all=(
-                scores['smm']
-                + 0.5 * scores['action']
-                + 2 * scores['appearance']
-                + 4 * scores['attributes']
-            )
-            / 21.25**0.5,
-        )
-        for name, expected in sums.items():
-            torch.testing.assert_close(scores[name], expected, rtol=1e-4, atol=1e-5)
-        # The error knows no videos, so its training scores are these.
-        assert scores['smm'].mean() == pytest.approx(0, abs=1e-4)
-        assert scores['smm'].std() == pytest.approx(1, abs=1e-3)
-        assert scorer.floors['smm'] == pytest.approx(float(scores['smm'].min()), abs=1e-5)
-
-    @pytest.mark.parametrize(
-        ('weights', 'channels'),
-        [
-            (dict(smm=1.0), ['smm', 'both', 'all']),
-            (dict(attributes=2.0), ['attributes', 'all']),
-            (dict(gait=1.0, attributes=1.0), ['gait', 'attributes', 'spatial', 'both', 'all']),
-        ],
-    )
-    def test_there_are_no_channels_of_what_has_no_weight(self, weights, channels):
-        assert list(ObjectScorer(weights).channels) == channels
-
-    @pytest.mark.parametrize('name', ['smm', 'action', 'appearance', 'attributes'])
-    def test_what_is_unlike_training_scores_higher_in_its_own_quantity(self, name):
-        scorer, values = self.fitted(dict(WEIGHTS, attributes=1.0))
-        near = {key: value[:1] for key, value in values.items()}
-        far = dict(near, **{name: near[name] * 20 + 30})
-        before, after = scorer(near), scorer(far)
-        for channel, parts in scorer.channels.items():
-            if name in parts:
-                assert after[channel] > before[channel] + 1
-            else:
-                assert torch.equal(after[channel], before[channel])
-
-    def test_loads_into_a_fresh_one_and_refuses_to_score_unfitted(self):
-        scorer, values = self.fitted(dict(WEIGHTS, attributes=1.0))
-        other = ObjectScorer(scorer.weights, dims=8)
-        with pytest.raises(RuntimeError, match='not fitted'):
-            other(values)
-        other.load_state_dict(scorer.state_dict())
-        for channel, scores in scorer(values).items():
-            assert torch.equal(other(values)[channel], scores)
-        assert other.floors == scorer.floors
-
-    def test_attributes_with_a_weight_must_be_there_and_others_need_not(self):
-        scorer, values = self.fitted(dict(smm=1.0, attributes=1.0))
-        with pytest.raises(ValueError, match='MeasureAttributes'):
-            scorer(dict(values, attributes=None))
-        scores = scorer({name: values[name] for name in ('smm', 'attributes')})
-        assert torch.equal(scores['all'], scorer(values)['all'])
-
-    @pytest.mark.parametrize('weights', [{}, dict(smm=0.0), dict(smm=1.0, action=-1.0)])
-    def test_weights_are_checked(self, weights):
-        with pytest.raises(ValueError, match='scorer.weights: expected weights > 0'):
-            ObjectScorer(weights)
+from mmvad import __version__
+from mmvad.datasets import TubeDataset, training_pipeline
+from mmvad.engine import build_stages
+from mmvad.methods.localvad import PredictionHook
+from mmvad.methods.objects import build_model, read_model_file
+from mmvad.methods.objects.model_file import write_model_file
+from mmvad.models import LocalVAD, ObjectScorer, ObjectVAD
+from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS, RUNNERS, STAGES
+from mmvad.structures import ObjectTubes, TubeSpec
 
 
 def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):
@@ -188,22 +41,18 @@ def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):
         return hook
 
     # frames -> tubes -> crops and tokens
-    dataset_cfg = cfg.stages.spatial.train_dataloader.dataset.to_dict()
-    dataset_cfg['pipeline'][2]['folder'] = str(tmp_path / 'captions')
-    dataset = DATASETS.build(
-        dict(
-            dataset_cfg,
-            videos=cfg.train_dataset,
-            proposals=str(tmp_path / 'proposals/training'),
-        )
+    spatial = MODELS.build(cfg.model.spatial).train()
+    pipeline = training_pipeline(
+        TubeSpec.of(cfg.model.tube), tmp_path / 'captions', spatial.text_length
     )
+    videos = DATASETS.build(cfg.train_dataset)
+    dataset = TubeDataset(videos, tmp_path / 'proposals/training', pipeline)
     batch = default_collate([dataset[0], dataset[1]])
     assert batch['inputs'].shape == (2, 1, 3, 224, 224) and batch['inputs'].dtype == torch.uint8
     assert set(batch['data_samples']) == {'action', 'appearance', 'background', 'object'}
     assert batch['data_samples']['action'].shape == (2, 32)
 
     # crops -> backbone -> ITAM, one optimisation step
-    spatial = MODELS.build(cfg.model.spatial).train()
     for name, branch in spatial.branches.items():
         branch.backbone.resnet.register_forward_hook(note(f'{name}.resnet'))
         branch.backbone.reduce.register_forward_hook(note(f'{name}.reduce'))
@@ -226,13 +75,16 @@ def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):
     assert not torch.equal(before, spatial.branches.action.itam.image.queries)
     del optimizer, losses, before
 
-    # crops of a tube -> features
+    # crops of a tube -> patterns
     model = MODELS.build(cfg.model)
-    assert model.temporal.steps == 6
-    features = model.extract(torch.randint(0, 255, (2, 6, 3, 224, 224), dtype=torch.uint8))
-    assert features.shape == (2, 6, 2, 32, 256)
+    assert model.temporal.steps == model.tube.steps == 6
+    crops = torch.randint(0, 255, (2, 6, 3, 224, 224), dtype=torch.uint8)
+    measured = model.extract(dict(inputs=crops))
+    assert set(measured) == set(model.measurements) == {'patterns'}
+    patterns = measured['patterns']
+    assert patterns.shape == (2, 6, 2, 32, 256) and patterns.dtype == torch.float16
 
-    # features -> fusion -> SMM, one optimisation step
+    # patterns -> fusion -> SMM, one optimisation step
     temporal = model.temporal
     temporal.fusion.register_forward_hook(note('fused'))
     temporal.smm.encoder.register_forward_hook(note('u'))
@@ -240,78 +92,363 @@ def test_one_step_of_each_stage_at_the_papers_sizes(plaza, tmp_path):
     temporal.smm.decoder.register_forward_hook(note('decoded'))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-5)
     before = temporal.smm.C.weight.detach().clone()
-    model(features, mode='loss')['loss'].backward()
+    model(measured, mode='loss')['loss'].backward()
     optimizer.step()
     assert shapes['fused'] == (2, 5, 32, 256)
     assert shapes['u'] == (2, 5, 64) and temporal.smm.in_channels == 8192
     assert shapes['kernel'] == (5, 64) and tuple(temporal.smm.A.shape) == (64, 64)
-    assert shapes['decoded'] == (2, 2 * 8192)
+    # L steps are predicted, of both branches.
+    assert shapes['decoded'] == (2, 5, 2 * 8192)
     assert not torch.equal(before, temporal.smm.C.weight)
     assert all(p.grad is None for p in model.spatial.parameters())
 
+    # patterns -> quantities -> scores
+    with torch.no_grad():
+        quantities = model.quantities(measured)
+    assert {name: tuple(value.shape) for name, value in quantities.items()} == dict(
+        prediction_error=(2,), action=(2, 8192), appearance=(2, 8192)
+    )
+    assert list(model.scorer.channels) == ['smm', 'action', 'appearance', 'spatial', 'both', 'all']
 
-def small_model(**scorer) -> LocalVAD:
-    """That of configs/localvad/plaza.py: its action branch sees flow, the other does not."""
+
+def small_config(**changes) -> Config:
+    """configs/localvad/plaza.py: its action branch sees flow, the other does not."""
     cfg = Config.fromfile(REPO / 'configs/localvad/plaza.py')
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def small_model(**changes) -> LocalVAD:
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmvad'):
-        return MODELS.build(dict(cfg.model, scorer=dict(cfg.model.scorer, **scorer))).eval()
+        return MODELS.build(small_config(**changes).model).eval()
 
 
-def test_extraction_gives_every_step_its_own_crop():
-    """Features of a tube equal those of its crops, one by one."""
-    model = small_model()
-    images = torch.randint(0, 255, (2, 6, 3, 48, 48)).float()
-    crops = torch.cat([images, torch.randn(2, 6, 2, 48, 48)], dim=2)
-    features = model.extract(crops)
-    assert features.shape == (2, 6, 2, 8, 64)
-    for step in (0, 3, 5):
-        crop = model.spatial.data_preprocessor.normalize(crops[:, step])
-        expected = model.spatial.extract_feat(crop)
-        torch.testing.assert_close(features[:, step], expected, rtol=1e-4, atol=1e-5)
-    # As the feature stage runs it.
-    torch.testing.assert_close(inference_copy(model).extract(crops), features, rtol=1e-3, atol=1e-4)
-    with pytest.raises(ValueError, match='at least 5 channels.*ComputeTubeFlow'):
-        model.extract(images.byte())
+SMALL_TERMS = {
+    f'model.scorer.terms.{name}.{key}': value
+    for name in ('action', 'appearance')
+    for key, value in dict(dims=4, neighbours=3).items()
+}
 
 
-def test_the_scorer_gets_errors_and_the_tubes_mean_patterns():
-    weights = dict(smm=1.0, action=1.0, appearance=1.0, attributes=1.0)
-    model = small_model(weights=weights, dims=4, neighbours=3)
-    inputs = torch.randn(30, 6, 2, 8, 64)
-    with torch.no_grad():
-        measured = model.measure(inputs)
-        assert set(measured) == {'smm', 'action', 'appearance'}
-        for index, name in enumerate(('action', 'appearance')):
-            expected = inputs[:, :, index].mean(dim=1).flatten(1)
-            torch.testing.assert_close(measured[name], expected)
-        torch.testing.assert_close(measured['smm'], model.temporal.errors(inputs))
-
-        videos, attributes = torch.arange(30) % 3, torch.randn(30, 2)
-        figures = model.calibrate(inputs, videos, attributes, batch_size=8)
-        whole = model.temporal.diagnostics(inputs)
-        assert set(figures) == set(whole)
-        other = ObjectScorer(weights, dims=4)
-        values = dict(measured, attributes=attributes)
-        other.fit(values, videos)
-        expected = other(values)
-        for channel, scores in model.score(inputs, attributes).items():
-            torch.testing.assert_close(scores, expected[channel], rtol=1e-3, atol=1e-3)
+def training_tubes(count=30) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """Measurements of the small model, the tubes' videos, and which are held out."""
+    generator = torch.Generator().manual_seed(0)
+    measurements = dict(
+        patterns=torch.randn(count, 6, 2, 8, 64, generator=generator).half(),
+        attributes=torch.randn(count, 5, generator=generator),
+    )
+    videos = torch.arange(count) % 3
+    return measurements, videos, videos == 2
 
 
-def test_weights_of_what_the_model_does_not_have_are_named():
-    with pytest.raises(ValueError, match=r"\['gait'\] are neither.*\['action', 'appearance'\]"):
-        small_model(weights=dict(smm=1.0, gait=1.0, action=1.0))
+def calibrated(**changes) -> LocalVAD:
+    model = small_model(**SMALL_TERMS, **changes)
+    model.calibrate(*training_tubes())
+    return model
+
+
+class TestLocalVAD:
+    def test_extraction_gives_every_step_its_own_crop(self):
+        """Patterns of a tube equal those of its crops, one by one."""
+        model = small_model()
+        images = torch.randint(0, 255, (2, 6, 3, 48, 48)).float()
+        crops = torch.cat([images, torch.randn(2, 6, 2, 48, 48)], dim=2)
+        attributes = torch.randn(2, 5)
+        item = dict(inputs=crops, measurements=dict(attributes=attributes))
+        measured = model.extract(item)
+        assert set(measured) == set(model.measurements) == {'patterns', 'attributes'}
+        assert measured['attributes'].equal(attributes)
+        patterns = measured['patterns']
+        assert patterns.shape == (2, 6, 2, 8, 64) and patterns.dtype == torch.float16
+        for step in (0, 3, 5):
+            crop = model.spatial.data_preprocessor.normalize(crops[:, step])
+            expected = model.spatial.extract_feat(crop)
+            torch.testing.assert_close(patterns[:, step].float(), expected, rtol=1e-3, atol=1e-4)
+        # As the stage and the inferencer run it.
+        state = set(model.state_dict())
+        fast = model.optimize_for_inference().extract(item)['patterns']
+        torch.testing.assert_close(fast.float(), patterns.float(), rtol=2e-3, atol=2e-4)
+        assert set(model.state_dict()) == state
+        with pytest.raises(ValueError, match='at least 5 channels.*ComputeTubeFlow'):
+            model.extract(dict(inputs=images.byte()))
+
+    def test_the_scorer_gets_errors_and_the_tubes_mean_patterns(self):
+        model = small_model(**SMALL_TERMS)
+        measurements, videos, held_out = training_tubes()
+        inputs = measurements['patterns'].float()
+        with torch.no_grad():
+            found = model.quantities(measurements)
+            assert set(found) == {'prediction_error', 'action', 'appearance', 'attributes'}
+            assert set(found) == set(model.quantity_names)
+            for index, name in enumerate(('action', 'appearance')):
+                expected = inputs[:, :, index].mean(dim=1).flatten(1)
+                torch.testing.assert_close(found[name], expected)
+            torch.testing.assert_close(found['prediction_error'], model.temporal.errors(inputs))
+            assert found['attributes'].equal(measurements['attributes'])
+
+            # In batches, so that the patterns of all tubes need not be on the device at once.
+            model.calibrate(measurements, videos, held_out, batch_size=8)
+            settings = small_config(**SMALL_TERMS).model.scorer
+            other = ObjectScorer(settings.terms, settings.channels)
+            other.fit(found, videos, held_out)
+            expected = other(found)
+            scores = model.score(measurements)
+            assert set(scores) == set(expected) == {
+                'smm', 'action', 'appearance', 'attributes', 'spatial', 'both', 'all'
+            }  # fmt: skip
+            for channel, values in scores.items():
+                torch.testing.assert_close(values, expected[channel], rtol=1e-3, atol=1e-3)
+            for channel, floor in model.scorer.floors.items():
+                assert floor == pytest.approx(other.floors[channel], abs=1e-3)
+
+    def test_the_spatial_part_is_frozen_and_has_no_text(self):
+        model = small_model().train()
+        assert model.temporal.training and not model.spatial.training
+        assert not any(p.requires_grad for p in model.spatial.parameters())
+        assert not any('.text.' in key or 'loss_module' in key for key in model.state_dict())
+
+    def test_a_training_step_is_that_of_the_temporal_part(self):
+        model = small_model()
+        patterns = training_tubes()[0]['patterns']
+        losses = model(dict(patterns=patterns), mode='loss')
+        expected = model.temporal(patterns, mode='loss')
+        assert losses.keys() == expected.keys() and losses['loss'].equal(expected['loss'])
+
+    @pytest.mark.parametrize(
+        ('changes', 'words'),
+        [
+            (
+                {'model.scorer.terms.gait': dict(type='NearestDistance', of='gait')},
+                r"model.scorer.terms: \['gait'\] are not measured; measured are "
+                r"\['prediction_error', 'action', 'appearance', 'attributes'\]",
+            ),
+            (
+                {'model.tube.measure': dict(_delete_=True)},
+                r"\['attributes'\] are not measured; measured are \['prediction_error', 'action', "
+                r"'appearance'\] \(model.tube.measure",
+            ),
+            (
+                {'model.tube.flow': None},
+                r'model.spatial.branches.action.in_channels: 5 channels hold flow, but '
+                r'model.tube.flow is None',
+            ),
+            (
+                {'model.temporal.smm.window': 5},
+                'model.temporal.smm.window: set model.tube.window instead',
+            ),
+            (
+                {'model.temporal.num_queries': 4},
+                r'model.temporal: .*\(2, 4, 64\) differs from the spatial part, \(2, 8, 64\)',
+            ),
+            ({'model.tube.horizn': 2}, "model.tube.horizn: no such field; did you mean 'horizon'"),
+        ],
+    )
+    def test_parts_that_do_not_fit_each_other_are_named(self, changes, words):
+        with pytest.raises(ValueError, match=words):
+            small_model(**changes)
+
+    def test_window_and_horizon_are_those_of_the_tube(self):
+        model = small_model(**{'model.tube.window': 3, 'model.tube.horizon': 2})
+        assert (model.temporal.smm.window, model.temporal.smm.horizon) == (3, 2)
+        assert model.temporal.steps == model.tube.steps == 5
+
+
+class TestObjectVAD:
+    """A method without anything trained."""
+
+    def model(self, **kwargs) -> ObjectVAD:
+        cfg = Config.fromfile(REPO / 'configs/attributes/plaza.py').model
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            return MODELS.build(dict(cfg, **kwargs)).eval()
+
+    def calibrated(self) -> tuple[ObjectVAD, torch.Tensor]:
+        model, generator = self.model(), torch.Generator().manual_seed(0)
+        attributes = torch.randn(60, 5, generator=generator)
+        model.calibrate(
+            dict(attributes=attributes), torch.arange(60) % 3, torch.arange(60) % 3 == 2, 16
+        )
+        return model, attributes
+
+    def test_what_is_measured_is_what_is_scored(self):
+        model, attributes = self.calibrated()
+        assert model.measurements == model.quantity_names == ('attributes',)
+        item = dict(measurements=dict(attributes=attributes[:4]))
+        measured = model.extract(item)
+        assert set(measured) == {'attributes'} and measured['attributes'].equal(attributes[:4])
+        assert model.quantities(measured)['attributes'].equal(attributes[:4])
+        scores = model.score(measured)
+        assert set(scores) == {'attributes', 'all'} and scores['all'].shape == (4,)
+        assert model(measured)['all'].equal(scores['all'])
+        assert not list(model.parameters())
+
+    def test_frames_get_the_scores_of_their_objects(self):
+        model, attributes = self.calibrated()
+        sizes = (2, 1, 4)
+        samples = [
+            BaseDataElement(
+                metainfo=dict(video='01', frame=frame),
+                pred_instances=InstanceData(
+                    bboxes=torch.zeros(size, 4), tubes=torch.arange(size) + 10
+                ),
+            )
+            for frame, size in enumerate(sizes)
+        ]
+        inputs = dict(attributes=attributes[:7].split(sizes))
+        found = model(inputs, samples, mode='predict')
+        expected = model.score(dict(attributes=attributes[:7]))
+        for name, values in expected.items():
+            joined = torch.cat([sample.pred_instances[name] for sample in found])
+            torch.testing.assert_close(joined, values)
+        # Beside what they held.
+        assert [sample.frame for sample in found] == [0, 1, 2]
+        assert found[2].pred_instances.tubes.tolist() == [10, 11, 12, 13]
+        assert set(found[0].metainfo_keys()) == {'video', 'frame'}
+        with pytest.raises(ValueError, match="mode: expected 'predict' or 'tensor', got 'loss'"):
+            model(inputs, samples, mode='loss')
+
+    def test_without_a_scorer_it_only_measures(self):
+        model = self.model(scorer=None)
+        assert model.scorer is None and model.measurements == ('attributes',)
+
+    def test_terms_of_what_is_not_measured_are_named(self):
+        with pytest.raises(ValueError, match=r"\['attributes'\] are not measured; measured are"):
+            self.model(tube=dict(window=5))
+
+
+class TestModelFile:
+    @pytest.fixture
+    def path(self, tmp_path):
+        write_model_file(tmp_path / 'm.pth', calibrated(), small_config(**SMALL_TERMS), seed=7)
+        return tmp_path / 'm.pth'
+
+    def change(self, path, **meta) -> None:
+        content = torch.load(path, weights_only=True)
+        content['meta'].update(meta)
+        torch.save(content, path)
+
+    def test_it_holds_all_that_scoring_needs(self, path):
+        cfg, content = read_model_file(path)
+        assert content['meta']['seed'] == 7 and content['meta']['mmvad_version'] == __version__
+        assert list(cfg.stages) == list(small_config().stages)
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            model = build_model(cfg, path).eval()
+        measurements = training_tubes()[0]
+        with torch.no_grad():
+            expected = calibrated().score(measurements)
+            for channel, values in model.score(measurements).items():
+                torch.testing.assert_close(values, expected[channel])
+        assert model.scorer.floors == calibrated().scorer.floors
+        # Without a file there are no weights to take.
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            assert not build_model(cfg).scorer.fitted
+
+    @pytest.mark.parametrize(
+        ('changes', 'words'),
+        [
+            (
+                {'model.scorer.terms.action.neighbours': 4},
+                'model.scorer.terms.action.neighbours is 3 there and 4 here',
+            ),
+            ({'model.tube.horizon': 2}, 'model.tube.horizon is 1 there and 2 here'),
+            (
+                {'model.temporal.target': 'fused'},
+                'model.temporal.target is only here',
+            ),
+            (
+                {'model.scorer.terms.smm': dict(_delete_=True, type='PredictionError')},
+                'model.scorer.terms.smm.weight is only there',
+            ),
+        ],
+    )
+    def test_another_model_config_is_refused_by_the_key_that_differs(self, path, changes, words):
+        cfg = small_config(**SMALL_TERMS)
+        cfg.merge_from_dict(changes)
+        with (
+            DefaultScope.overwrite_default_scope('mmvad'),
+            pytest.raises(ValueError, match=f'm.pth: made by another config: {words}'),
+        ):
+            build_model(cfg, path)
+
+    def test_settings_that_do_not_shape_it_may_differ(self, path):
+        changes = {
+            'model.tube.flow.keep': 99,
+            'stages.calibrate.num_tubes': 5,
+            'work_dir': 'elsewhere',
+        }
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            assert build_model(small_config(**SMALL_TERMS, **changes), path).scorer.fitted
+
+    def test_files_that_are_no_model_files_are_named(self, path, tmp_path):
+        with pytest.raises(FileNotFoundError, match='none.pth'):
+            read_model_file(tmp_path / 'none.pth')
+        self.change(path, config=None)
+        with pytest.raises(ValueError, match='m.pth: a checkpoint without its config'):
+            read_model_file(path)
+        self.change(path, config='model = dict(')
+        with pytest.raises(ValueError, match='m.pth: meta.config: not the JSON of a config'):
+            read_model_file(path)
+        torch.save(dict(state_dict=dict(weight=torch.ones(2))), path)
+        with pytest.raises(ValueError, match='m.pth: a checkpoint without its config'):
+            read_model_file(path)
+
+    @pytest.mark.parametrize('version', ['9.0.0', '0.0.1', ''])
+    def test_files_of_another_version_are_refused(self, path, version):
+        self.change(path, mmvad_version=version)
+        with pytest.raises(ValueError, match=f'm.pth: made by mmvad .*this is {__version__}'):
+            read_model_file(path)
+
+    def test_weights_that_do_not_fit_are_named(self, path):
+        content = torch.load(path, weights_only=True)
+        del content['state_dict']['temporal.smm.C.weight']
+        torch.save(content, path)
+        with (
+            DefaultScope.overwrite_default_scope('mmvad'),
+            pytest.raises(ValueError, match='1 weights missing .*temporal.smm.C.weight'),
+        ):
+            build_model(small_config(**SMALL_TERMS), path)
+
+
+def test_the_predictors_diagnostics_are_logged_on_held_out_tubes():
+    model = small_model().temporal
+    patterns = training_tubes()[0]['patterns']
+    hub = MessageHub.get_instance('diagnostics')
+    logger = MMLogger.get_instance('diagnostics')
+    runner = SimpleNamespace(model=model.train(), message_hub=hub, logger=logger)
+    for batch_size in (512, 8):
+        PredictionHook(patterns, batch_size).after_train_epoch(runner)
+        parts = [(len(p), model.diagnostics(p)) for p in patterns.split(batch_size)]
+        assert set(parts[0][1]) == {'err_over_copy', 'err_over_mean', 'fused_std'}
+        for name in parts[0][1]:
+            mean = sum(count * float(part[name]) for count, part in parts) / len(patterns)
+            assert hub.get_scalar(f'held_out/{name}').current() == pytest.approx(mean, rel=1e-4)
+        assert model.training
+
+
+METHODS = dict(
+    localvad={'tubes', 'captions', 'spatial', 'features', 'temporal', 'calibrate', 'test'},
+    attributes={'tubes', 'features', 'calibrate', 'test'},
+)
 
 
 @pytest.mark.parametrize(
-    'path', sorted((REPO / 'configs/localvad').glob('*.py')), ids=lambda p: p.stem
+    'path',
+    sorted(path for method in METHODS for path in (REPO / 'configs' / method).glob('*.py')),
+    ids=lambda path: f'{path.parent.name}-{path.stem}',
 )
 def test_configs_name_what_exists(path):
     cfg = Config.fromfile(path)
     assert cfg.runner_type == 'StagedRunner'
-    assert set(cfg.stages) == {'tubes', 'captions', 'spatial', 'features', 'temporal', 'test'}
-    assert CAPTIONERS.get(cfg.captioner.type) and DATASETS.get(cfg.train_dataset.type)
+    assert set(cfg.stages) == METHODS[path.parent.name]
+    assert PROPOSERS.get(cfg.proposer.type) and DATASETS.get(cfg.train_dataset.type)
+    assert all(STAGES.get(stage.type) for stage in cfg.stages.values())
+    with DefaultScope.overwrite_default_scope('mmvad'):
+        # Among others that the model can be built, and that the evaluator's channels are there.
+        for stage in build_stages(cfg):
+            stage.check(cfg)
+    if path.parent.name == 'attributes':
+        return
+    assert CAPTIONERS.get(cfg.captioner.type)
     spatial, temporal = cfg.model.spatial, cfg.model.temporal
     for branch in spatial.branches.values():
         assert branch.itam.image.embed_dim == temporal.embed_dim
@@ -324,8 +461,9 @@ def test_the_papers_settings_are_in_its_configs():
         cfg = Config.fromfile(REPO / 'configs/localvad' / f'{name}.py')
         image = cfg.model.spatial.branches.action.itam.image
         assert (image.num_queries, image.hidden_dim, image.embed_dim) == (32, 768, 256)
-        smm = cfg.model.temporal.smm
-        assert (smm.num_components, smm.window, smm.horizon) == (64, 5, 1)
+        smm, tube = cfg.model.temporal.smm, TubeSpec.of(cfg.model.tube)
+        assert (smm.num_components, smm.drive, tube.window, tube.horizon) == (64, 'sum', 5, 1)
+        assert (tube.crop_size, tube.flow, tube.strides) == ((224, 224), None, (1,))
         stage = cfg.stages.spatial
         assert stage.train_dataloader.batch_size == 120
         warmup, cosine = stage.param_scheduler
@@ -341,8 +479,6 @@ def test_the_papers_settings_are_in_its_configs():
 
 def test_shanghaitech_in_its_layout_and_label_format(plaza, shared, tmp_path):
     """The staged run at cut sizes on a miniature tree: videos, frames, masks, RPN and CLIP."""
-    import json
-
     import cv2
     import open_clip
     from mmdet.registry import MODELS as DETECTORS
@@ -409,14 +545,12 @@ def test_shanghaitech_in_its_layout_and_label_format(plaza, shared, tmp_path):
         },
     )
     cfg.model = small.model
-    # Its pipelines measure neither flow nor attributes.
+    # As the config has it: neither flow nor attributes, and tubes at their own speed.
+    cfg.model.tube = dict(window=5, horizon=1, crop_size=(48, 48))
     cfg.model.spatial.branches.action.in_channels = 3
-    cfg.model.scorer.weights = dict(smm=1.0, action=0.5, appearance=0.5)
-    for stage in ('spatial', 'features'):
-        part = cfg.stages[stage]
-        for transform in part.get('pipeline') or part.train_dataloader.dataset.pipeline:
-            if transform.type == 'CropTubes':
-                transform.size = (48, 48)
+    del cfg.model.scorer.terms['attributes']
+    for term, weight in dict(smm=1.0, action=0.5, appearance=0.5).items():
+        cfg.model.scorer.terms[term].weight = weight
     metrics = RUNNERS.build(cfg).train()
     assert metrics['frames'] == 16 and metrics['abnormal_frames'] == 8
     assert 0 <= metrics['auc/micro'] <= 100

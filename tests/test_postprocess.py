@@ -17,7 +17,7 @@ def test_frame_scores_by_hand():
         frames=np.array([2, 2, 3, 5, 5, 5]),
         scores=np.array([0.5, 0.7, 0.2, 1.0, 3.0, 2.0]),
         num_frames=6,
-        window=2,
+        first_scored=2,
         floor=-1.0,
     )
     np.testing.assert_array_equal(scores, [0.7, 0.7, 0.7, 0.2, -1.0, 3.0])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
+from scipy.linalg import expm
 from scipy.signal import cont2discrete
 from scipy.special import eval_legendre, roots_legendre
 
-from mmvad.models.smm import SMM, discretize_zoh, legendre_basis, legendre_lti
+from mmvad.models.smm import SMM, legendre_basis, legendre_lti
 from mmvad.registry import MODELS
 
 
@@ -45,28 +48,30 @@ def test_lti_from_projection_integrals(order, theta):
             a[row, column] = scale * (leaving - inside)
     b = (2 * np.arange(order) + 1) / theta  # the sample that enters, P_o(1) = 1
     ours_a, ours_b = legendre_lti(order, theta)
-    assert ours_a.dtype == ours_b.dtype == torch.float64
-    np.testing.assert_allclose(ours_a.numpy(), a, atol=1e-10)
-    np.testing.assert_allclose(ours_b.numpy(), b, atol=1e-12)
+    assert ours_a.dtype == ours_b.dtype == np.float64
+    np.testing.assert_allclose(ours_a, a, atol=1e-10)
+    np.testing.assert_allclose(ours_b, b, atol=1e-12)
 
 
-@pytest.mark.parametrize(('order', 'dt'), [(1, 1.0), (8, 0.1), (64, 1.0)])
-def test_zero_order_hold_against_scipy(order, dt):
-    a, b = legendre_lti(order, 5.0)
-    system = (a.numpy(), b.numpy()[:, None], np.eye(order), np.zeros((order, 1)))
-    expected_a, expected_b, *_ = cont2discrete(system, dt, method='zoh')
-    ours_a, ours_b = discretize_zoh(a, b, dt)
-    np.testing.assert_allclose(ours_a.numpy(), expected_a, atol=1e-10)
-    np.testing.assert_allclose(ours_b.numpy(), expected_b[:, 0], atol=1e-10)
+@pytest.mark.parametrize(('order', 'window'), [(1, 5), (8, 3), (64, 5)])
+def test_zero_order_hold(order, window, double):
+    """A step with constant input has the closed form exp(A), A^-1 (exp(A) - 1) B."""
+    a, b = legendre_lti(order, window)
+    model = SMM(4, num_components=order, window=window)
+    np.testing.assert_allclose(model.A.numpy(), expm(a), atol=1e-10)
+    held = np.linalg.solve(a, (expm(a) - np.eye(order)) @ b)
+    np.testing.assert_allclose(model.B.numpy(), held, atol=1e-10)
 
 
-def test_state_holds_the_legendre_coefficients_of_the_window():
-    order, theta, dt = 12, 1.5, 1e-3
+def test_state_holds_the_legendre_coefficients_of_the_window(double):
+    order, window, dt = 12, 1500, 1e-3
+    theta = window * dt
 
     def signal(t):
         return np.sin(2.1 * t) + 0.4 * np.cos(3.3 * t + 1) + 0.2
 
-    a, b = (m.numpy() for m in discretize_zoh(*legendre_lti(order, theta), dt))
+    model = SMM(1, num_components=order, window=window)
+    a, b = model.A.numpy(), model.B.numpy()
     state = np.zeros(order)
     now = 4 * theta  # the zero state has left the window long since
     for index in range(round(now / dt)):
@@ -77,17 +82,25 @@ def test_state_holds_the_legendre_coefficients_of_the_window():
 
     # and so it gives the signal back, in forward time
     at = np.linspace(now - theta, now, 50)
-    basis = legendre_basis(order, at, now - theta, now).numpy()
+    basis = legendre_basis(order, at, now - theta, now)
     np.testing.assert_allclose(basis @ state, signal(at), atol=2e-2)
 
 
 def test_basis_against_scipy_and_its_domain():
     steps = [1, 2.5, 4, 6]
     expected = np.stack([eval_legendre(o, 2 * (np.array(steps) - 1) / 5 - 1) for o in range(64)], 1)
-    np.testing.assert_allclose(legendre_basis(64, steps, 1, 6).numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(legendre_basis(64, steps, 1, 6), expected, atol=1e-12)
     assert legendre_basis(1, steps, 1, 6).shape == (4, 1)
-    with pytest.raises(ValueError, match=r'inside \[low, high\]'):
-        legendre_basis(64, [7], 1, 6)
+    for steps, low, high in (([7], 1, 6), ([0.5], 1, 6), ([float('nan')], 1, 6), ([2], 2, 2)):
+        with pytest.raises(ValueError, match=r'steps: expected inside \[low, high\]'):
+            legendre_basis(64, steps, low, high)
+
+
+def test_basis_of_shifted_steps_by_hand(double):
+    """L = 3, horizon 2: steps 3, 4, 5 of the domain 1 ... 5 are 0, 1/2, 1 in [-1, 1]."""
+    model = SMM(4, num_components=4, window=3, horizon=2)
+    expected = [[1, 0, -1 / 2, 0], [1, 1 / 2, -1 / 8, -7 / 16], [1, 1, 1, 1]]
+    np.testing.assert_allclose(model.basis.numpy(), expected, atol=1e-15)
 
 
 def random_model(drive: str, **kwargs) -> SMM:
@@ -97,57 +110,116 @@ def random_model(drive: str, **kwargs) -> SMM:
     return model
 
 
-def naive_prediction(model: SMM, v: np.ndarray) -> np.ndarray:
-    """Eq. 2-6 of one window (L, in), written as sums over steps and components."""
-    order, window = model.num_components, model.window
-    weight = {name: value.detach().numpy() for name, value in model.named_parameters()}
-    continuous_a, continuous_b = (m.numpy() for m in legendre_lti(order, window))
-    system = (continuous_a, continuous_b[:, None], np.eye(order), np.zeros((order, 1)))
+@lru_cache
+def projected_system(order: int, theta: float) -> tuple[np.ndarray, np.ndarray]:
+    """A and B of one unit of time, from the projection's derivative by (here exact) quadrature."""
+    nodes, weights = roots_legendre(order + 1)
+    values = np.stack([eval_legendre(o, nodes) for o in range(order)])
+    slopes = np.stack([np.polynomial.Legendre.basis(o).deriv()(nodes) for o in range(order)])
+    start = np.array([eval_legendre(o, -1.0) for o in range(order)])
+    scale = (2 * np.arange(order) + 1) / theta
+    a = -scale[:, None] * (np.outer(start, start) + (slopes * weights) @ values.T)
+    system = (a, scale[:, None], np.eye(order), np.zeros((order, 1)))
     a, b, *_ = cont2discrete(system, 1.0, method='zoh')
-    u = v @ weight['encoder.weight'].T + weight['encoder.bias']
+    return a, b[:, 0]
+
+
+def paper_prediction(model: SMM, v: np.ndarray) -> np.ndarray:
+    """Eq. 2-6 of one window, (L, in) to (L, out), sum by sum, with the present at t = 0."""
+    order, window, horizon = model.num_components, model.window, model.horizon
+    weight = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    a, b = projected_system(order, float(window))
+    times = range(1 - window, 1)
+
+    def motion_component(o: int, step: int) -> float:
+        """g_o on 1 ... L + horizon."""
+        return eval_legendre(o, (2 * step - 1 - (window + horizon)) / (window + horizon - 1))
+
+    # Object Feature Encoder: u(tau)
+    u = {
+        tau: weight['encoder.weight'] @ v[index] + weight['encoder.bias']
+        for index, tau in enumerate(times)
+    }
+    # Eq. 5, the sum over o inside each term
     x = np.zeros(order)
-    for component in range(order):
-        state = np.zeros(order)
-        for step in range(window):
-            power = np.linalg.matrix_power(a, window - 1 - step) @ b[:, 0]
-            state += power * (u[step].sum() if model.drive == 'sum' else u[step, component])
-        x[component] = weight['C.weight'][component] @ state
-    end = window + model.horizon
-    shifted = x * np.array([eval_legendre(o, 2 * (end - 1) / (end - 1) - 1) for o in range(order)])
-    return shifted @ weight['decoder.weight'].T + weight['decoder.bias']
+    for o in range(order):
+        for tau in times:
+            response = weight['C.weight'][o] @ np.linalg.matrix_power(a, -tau) @ b
+            x[o] += response * (sum(u[tau]) if model.drive == 'sum' else u[tau][o])
+    # Eq. 6 and Object Feature Decoder
+    predicted = []
+    for tau in times:
+        shifted = [x[o] * motion_component(o, tau + window + horizon) for o in range(order)]
+        predicted.append(weight['decoder.weight'] @ shifted + weight['decoder.bias'])
+    return np.array(predicted)
 
 
-@pytest.mark.parametrize('drive', ['sum', 'per_component'])
-@pytest.mark.parametrize(
-    'sizes', [dict(), dict(num_components=3, window=1), dict(out_channels=4, window=8, horizon=3)]
+DRIVES = pytest.mark.parametrize('drive', ['sum', 'per_component'])
+SIZES = pytest.mark.parametrize(
+    ('window', 'horizon'), [(5, 1), (5, 2), (5, 3), (8, 3), (1, 1), (3, 5)]
 )
-def test_both_forms_and_the_naive_sum_agree(drive, sizes, double):
+
+
+@DRIVES
+@SIZES
+@pytest.mark.parametrize('sizes', [dict(num_components=6, out_channels=4), dict(num_components=64)])
+def test_the_papers_equations(drive, window, horizon, sizes, double):
+    """Both forms and the sums of the paper give the same L shifted steps."""
     torch.manual_seed(0)
-    model = random_model(drive, **sizes)
-    v = torch.randn(4, model.window, 7)
+    model = random_model(drive, window=window, horizon=horizon, **sizes)
+    v = torch.randn(3, window, 7)
     prediction = model(v)
-    assert prediction.shape == (4, model.out_channels)
-    expected = np.stack([naive_prediction(model, window.numpy()) for window in v])
+    assert prediction.shape == (3, window, model.out_channels)
+    expected = np.stack([paper_prediction(model, one.numpy()) for one in v])
     np.testing.assert_allclose(prediction.detach().numpy(), expected, rtol=1e-9, atol=1e-10)
 
-    state = model.initial_state(4)
+    state = model.initial_state(3)
     for step in v.unbind(1):
         recurrent, state = model.step(step, state)
     torch.testing.assert_close(recurrent, prediction, rtol=1e-10, atol=1e-11)
 
     # a stream that keeps u has the exact window for ever
-    stream = torch.randn(4, 3, 7)
+    stream = torch.randn(3, 3, 7)
     u = torch.cat([model.encode(v), model.encode(stream)], dim=1)
-    window = torch.cat([v, stream], dim=1)[:, -model.window :]
-    torch.testing.assert_close(model.predict(u[:, -model.window :]), model(window))
+    exact = torch.cat([v, stream], dim=1)[:, -window:]
+    torch.testing.assert_close(model.predict(u[:, -window:]), model(exact))
 
 
-@pytest.mark.parametrize('drive', ['sum', 'per_component'])
+@DRIVES
+@SIZES
+def test_the_basis_matters(drive, window, horizon, double):
+    """Ones in its place would give every step the newest one's prediction, and only that right."""
+    torch.manual_seed(0)
+    model = random_model(drive, window=window, horizon=horizon, num_components=6)
+    v = torch.randn(3, window, 7)
+    expected = torch.from_numpy(np.stack([paper_prediction(model, one.numpy()) for one in v]))
+    for older, newer in zip(expected.unbind(1), expected.unbind(1)[1:], strict=False):
+        assert (older - newer).abs().max() > 0.1
+    model.basis.fill_(1)
+    prediction = model(v)
+    torch.testing.assert_close(prediction[:, -1], expected[:, -1])
+    assert all((prediction[:, k] - expected[:, k]).abs().max() > 0.1 for k in range(window - 1))
+    assert model.unseen == min(window, horizon)
+
+
+def test_horizon_enters_the_network(double):
+    """With the same weights, the steps before the newest one move with the horizon."""
+    torch.manual_seed(0)
+    v = torch.randn(3, 5, 7)
+    near = random_model('sum', num_components=6)
+    far = random_model('sum', num_components=6, horizon=3)
+    far.load_state_dict(near.state_dict())
+    difference = (near(v) - far(v)).abs().amax(dim=(0, 2))
+    assert difference[:-1].min() > 0.1 and difference[-1] < 1e-12
+
+
+@DRIVES
 def test_float32_holds_the_paper_size(drive, double):
     torch.manual_seed(0)
     model = SMM(256, num_components=64, window=5, drive=drive)
     v = torch.randn(8, 5, 256)
     exact = model(v)
+    assert exact.shape == (8, 5, 256)
     single = model.float()
     state = single.initial_state(8)
     for step in v.float().unbind(1):
@@ -164,13 +236,17 @@ def test_drive_decides_the_rank():
     for drive in ('sum', 'per_component'):
         with torch.no_grad():
             prediction = SMM(96, num_components=16, drive=drive).double()(v.double())
-        ranks[drive] = torch.linalg.matrix_rank(prediction - prediction.mean(0)).item()
-    assert ranks == dict(sum=5, per_component=16)
+        prediction = prediction - prediction.mean(0)
+        # of the unseen step, and of all steps together: they share x
+        parts = (prediction[:, -1], prediction.flatten(1))
+        ranks[drive] = [torch.linalg.matrix_rank(part).item() for part in parts]
+    assert ranks == dict(sum=[5, 5], per_component=[16, 16])
 
 
-def test_forgets_what_left_the_window():
+def test_forgets_what_left_the_window(double):
     """The figures of the docstring: the running state's memory beyond the window."""
-    a, b = discretize_zoh(*legendre_lti(64, 5.0))
+    model = SMM(4, num_components=64, window=5)
+    a, b = model.A, model.B
     weight = [(torch.linalg.matrix_power(a, k) @ b).norm().item() for k in range(7)]
     assert min(weight[:5]) > 0.8 * weight[0]
     assert weight[5] / weight[0] == pytest.approx(0.13, abs=0.005)

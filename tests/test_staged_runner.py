@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,12 +27,10 @@ def train(cfg: Config) -> dict:
     return RUNNERS.build(cfg).train()
 
 
-@pytest.fixture(scope='module')
-def finished(plaza, tmp_path_factory) -> Path:
-    """The work dir of an undisturbed run."""
-    work_dir = tmp_path_factory.mktemp('work') / 'run'
-    train(tiny_config(plaza, work_dir))
-    return work_dir
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    """A copy of the finished work dir, to be written to."""
+    return Path(shutil.copytree(finished, tmp_path / 'copy'))
 
 
 def figures(work_dir: Path) -> dict:
@@ -57,7 +56,7 @@ class TestWholeRun:
         } <= set(metrics)
         assert metrics['protocol']['ground_truth'].endswith('testing/test_frame_mask')
         assert len((finished / 'videos.csv').read_text().splitlines()) == 3
-        stages = {'proposals', 'captions', 'spatial', 'features', 'temporal', 'test'}
+        stages = {'tubes', 'captions', 'spatial', 'features', 'temporal', 'calibrate', 'test'}
         assert set(metrics['seconds']) == stages
         assert all(seconds > 0 for seconds in metrics['seconds'].values())
         for video in ('00', '01'):
@@ -69,9 +68,19 @@ class TestWholeRun:
 
     def test_features_have_the_shape_of_the_flow(self, finished):
         tubes = ObjectTubes.load(finished / 'proposals/testing/00.npz')
-        features = np.load(finished / 'features/testing/00.npy', allow_pickle=False)
+        folder = finished / 'features/testing'
+        features = np.load(folder / 'patterns/00.npy', allow_pickle=False)
         assert features.shape == (len(tubes), 6, 2, 8, 64) and features.dtype == np.float16
         assert tubes.frames.min() >= 5
+        attributes = np.load(folder / 'attributes/00.npy', allow_pickle=False)
+        assert attributes.shape == (len(tubes), 5) and attributes.dtype == np.float32
+
+    def test_a_tube_keeps_its_number(self, finished):
+        tubes = ObjectTubes.load(finished / 'proposals/testing/00.npz')
+        with np.load(finished / 'objects/00.npz', allow_pickle=False) as objects:
+            np.testing.assert_array_equal(objects['tubes'], np.arange(len(tubes)))
+            np.testing.assert_array_equal(objects['frames'], tubes.frames)
+            np.testing.assert_array_equal(objects['boxes'], tubes.objects)
 
     def test_the_log_holds_the_diagnostics(self, finished):
         log = '\n'.join(path.read_text() for path in finished.rglob('*.log'))
@@ -104,15 +113,72 @@ class TestWholeRun:
         before = figures(finished)
         train(tiny_config(plaza, finished))
         assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+        assert not list(finished.rglob('*.stale'))
         assert figures(finished) == before
 
-    def test_other_settings_redo_what_depends_on_them(self, finished, plaza, tmp_path):
-        work_dir = tmp_path / 'copy'
-        subprocess.run(['cp', '-r', finished, work_dir], check=True)
-        spatial = (work_dir / 'spatial/epoch_2.pth').stat().st_mtime_ns
-        train(tiny_config(plaza, work_dir, **{'model.temporal.smm.drive': 'per_component'}))
-        assert (work_dir / 'spatial/epoch_2.pth').stat().st_mtime_ns == spatial
-        assert (work_dir / 'temporal.stale').is_dir()
+    def test_other_settings_redo_what_depends_on_them(self, copied, plaza):
+        spatial = (copied / 'spatial/epoch_2.pth').stat().st_mtime_ns
+        train(tiny_config(plaza, copied, **{'model.temporal.smm.drive': 'per_component'}))
+        assert (copied / 'spatial/epoch_2.pth').stat().st_mtime_ns == spatial
+        assert (copied / 'temporal.stale').is_dir()
+        # The seconds are those of what is there, not of what was moved aside.
+        metrics = json.loads((copied / 'metrics.json').read_text())
+        kept = json.loads((copied / 'temporal/manifest.json').read_text())['seconds']
+        assert metrics['seconds']['temporal'] == pytest.approx(kept, abs=0.1)
+
+    def test_a_moved_work_dir_goes_on(self, copied, finished, plaza, tmp_path):
+        """It needs nothing of where it was, and repeats no stage."""
+        moved = shutil.move(copied, tmp_path / 'moved')
+        (moved / 'temporal/temporal.pth').unlink()
+        spatial = (moved / 'spatial/branches.pth').stat().st_mtime_ns
+        train(tiny_config(plaza, moved))
+        assert (moved / 'spatial/branches.pth').stat().st_mtime_ns == spatial
+        assert figures(moved) == figures(finished)
+
+    def test_a_copy_resumes_from_its_own_checkpoint(self, copied, plaza, tmp_path):
+        """MMEngine notes absolute paths; the original's are not followed."""
+        other = Path(shutil.copytree(copied, tmp_path / 'other'))
+        shutil.rmtree(copied)
+        (other / 'spatial/branches.pth').unlink()
+        train(tiny_config(plaza, other))
+        log = '\n'.join(path.read_text() for path in (other / 'spatial').rglob('*.log'))
+        assert 'resumed epoch: 2' in log and str(other / 'spatial/epoch_2.pth') in log
+
+    @pytest.mark.parametrize('change', ['gone', 'cut', 'altered'])
+    def test_files_that_are_not_what_they_were_are_made_again(
+        self, finished, copied, plaza, change
+    ):
+        file = copied / 'proposals/testing/01.npz'
+        whole = file.read_bytes()
+        if change == 'gone':
+            file.unlink()
+        else:
+            cut = whole[: len(whole) // 2]
+            file.write_bytes(cut if change == 'cut' else cut + bytes(len(whole) - len(cut)))
+        train(tiny_config(plaza, copied))
+        assert ObjectTubes.load(file).frames.size and figures(copied) == figures(finished)
+        log = '\n'.join(path.read_text() for path in copied.glob('*.log'))
+        assert '01.npz and 0 other files are gone or not what they were' in log
+
+    def test_other_videos_of_the_same_names_and_lengths(self, finished, copied, plaza, tmp_path):
+        data = Path(shutil.copytree(plaza, tmp_path / 'plaza'))
+        folders = data / 'testing/frames/00', data / 'testing/frames/01'
+        for first, second in zip(*(sorted(folder.iterdir()) for folder in folders), strict=True):
+            held = first.read_bytes()
+            first.write_bytes(second.read_bytes())
+            second.write_bytes(held)
+        scores = np.load(copied / 'scores/00.npy', allow_pickle=False)
+        train(tiny_config(data, copied))
+        assert (copied / 'proposals/testing.stale').is_dir()
+        swapped = np.load(copied / 'scores/00.npy', allow_pickle=False)
+        assert np.abs(swapped - scores).max() > 0.1
+
+    def test_frames_that_only_look_newer_change_nothing(self, copied, plaza, tmp_path):
+        data = Path(shutil.copytree(plaza, tmp_path / 'plaza'))
+        for path in data.rglob('*.jpg'):
+            path.touch()
+        train(tiny_config(data, copied))
+        assert not list(copied.rglob('*.stale'))
 
     def test_other_strides_make_captions_anew(self, finished, plaza, tmp_path):
         work_dir = tmp_path / 'copy'
@@ -132,7 +198,7 @@ class TestWholeRun:
         before = made()
         assert {path.parent.name for path in before} == {'', 'stride_3'}
         assert made() == before and not (work_dir / 'captions.stale').exists()
-        after = made(**{'stages.captions.strides': (1, 2)})
+        after = made(**{'model.tube.strides': (1, 2)})
         assert {path.parent.name for path in after} == {'', 'stride_2'}
         kept = before.keys() & after.keys()
         assert kept and all(after[path] != before[path] for path in kept)
@@ -160,6 +226,13 @@ class TestWholeRun:
         RUNNERS.build(cfg).test()
         assert figures(tmp_path / 'other') == figures(finished)
 
+    def test_the_model_file_in_its_own_work_dir_only_scores(self, copied, plaza):
+        stamps = {p: p.stat().st_mtime_ns for p in (copied / 'features').rglob('*.npy')}
+        before = figures(copied)
+        RUNNERS.build(tiny_config(plaza, copied, load_from=str(copied / 'localvad.pth'))).test()
+        assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+        assert figures(copied) == before
+
     def test_checkpoints_load_safely(self, finished):
         for path in finished.rglob('*.pth'):
             state = torch.load(path, weights_only=True)['state_dict']
@@ -172,8 +245,9 @@ MIDDLE = dict(
     tubes='proposals/testing/00.npz',
     captions='captions/00.jsonl',
     spatial='spatial/epoch_1.pth',
-    features='features/training/00.npy',
+    features='features/training/patterns/00.npy',
     temporal='temporal/epoch_1.pth',
+    calibrate='temporal/temporal.pth',
     test='objects/00.npz',
 )
 
@@ -235,20 +309,66 @@ class TestBadInput:
             train(tiny_config(data, tmp_path / 'work'))
         assert not (tmp_path / 'work/proposals').exists()
 
-    def test_attributes_with_a_weight_must_be_measured(self, plaza, tmp_path):
+    def test_attributes_that_a_term_looks_at_must_be_measured(self, plaza, tmp_path):
         cfg = tiny_config(plaza, tmp_path)
-        cfg.stages.features.pipeline = [
-            t for t in cfg.stages.features.pipeline if t.type != 'MeasureAttributes'
-        ]
-        with pytest.raises(ValueError, match='features.pipeline has no MeasureAttributes'):
+        cfg.model.tube.measure = {}
+        with pytest.raises(ValueError, match=r"scorer.terms: \['attributes'\] are not measured"):
             train(cfg)
         assert not (tmp_path / 'proposals').exists()
 
     def test_channels_that_the_scorer_lacks_are_named(self, plaza, tmp_path):
         cfg = tiny_config(plaza, tmp_path)
-        cfg.model.scorer.weights = dict(smm=1.0)
-        with pytest.raises(ValueError, match=r"no \['action', .*'attributes'\] .* it has"):
+        cfg.stages.test.evaluator.channels = ['all', 'gait']
+        with pytest.raises(ValueError, match=r"the scorer has no channels \['gait'\]; .* it has"):
             train(cfg)
+
+    @pytest.mark.parametrize(
+        ('key', 'value', 'message'),
+        [
+            ('proposer.thresold', 3, "proposer.thresold: .*did you mean 'threshold'"),
+            ('train_datset', {}, "train_datset: .*did you mean 'train_dataset'"),
+            ('stages.tubes.train_strid', 2, "train_strid: .*did you mean 'train_stride'"),
+            ('randomness.sead', 2, "randomness.sead: .*did you mean 'seed'"),
+            ('model.tube.windw', 2, "model.tube.windw: .*did you mean 'window'"),
+            ('model.tube.window', -3, r'model.tube.window: expected a whole number >= 1, got -3'),
+            ('model.tube.crop_size', 2, 'model.tube.crop_size: expected'),
+            ('model.temporal.smm.window', 4, 'set model.tube.window instead'),
+            ('stages.test.evaluator.smoothing.type', 'gausian', 'evaluator.smoothing.type'),
+            ('stages.test.evaluator.smoothing.sigma', -3, 'evaluator.smoothing.sigma'),
+            ('stages.test.evaluator.tracking.sigma', -3, 'evaluator.tracking.sigma'),
+            ('stages.calibrate.held_out', 2, 'stages.calibrate.held_out: expected above 0'),
+            ('stages.temporal.type', 'TemporalStag', "did you mean 'TemporalStage'"),
+        ],
+    )
+    def test_keys_and_values_that_mean_nothing(self, plaza, tmp_path, key, value, message):
+        """Refused before the first stage, with the key's name."""
+        cfg = tiny_config(plaza, tmp_path, **{key: value})
+        with pytest.raises((ValueError, KeyError), match=message):
+            train(cfg)
+        assert not (tmp_path / 'proposals').exists()
+
+    def test_an_option_that_the_config_does_not_have(self, tmp_path):
+        command = [sys.executable, str(REPO / 'tools/train.py')]
+        command += [str(REPO / 'configs/localvad/plaza.py'), '--work-dir', str(tmp_path)]
+        done = subprocess.run(
+            [*command, '--cfg-options', 'propser.threshold=3'], capture_output=True, text=True
+        )
+        assert done.returncode != 0 and "did you mean 'proposer'" in done.stderr
+
+    def test_an_unknown_stage(self, plaza, tmp_path):
+        with pytest.raises(ValueError, match="expected one of .'tubes', .*got 'training'"):
+            train(tiny_config(plaza, tmp_path, stage='training'))
+
+    def test_a_batch_that_is_larger_than_the_data(self, finished, plaza, tmp_path):
+        for part in ('proposals', 'captions'):
+            shutil.copytree(finished / part, tmp_path / part)
+        options = {'stages.spatial.train_dataloader.batch_size': 500}
+        with pytest.raises(ValueError, match='stages.spatial.train_dataloader.batch_size: 500 is'):
+            train(tiny_config(plaza, tmp_path, stage='spatial', **options))
+
+    def test_proposals_that_were_not_given(self, plaza, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r'00.npz: no such proposals.*2 of 2 files'):
+            train(tiny_config(plaza, tmp_path, proposer=None))
 
     def test_no_objects_at_all_is_an_error(self, plaza, tmp_path):
         cfg = tiny_config(plaza, tmp_path, **{'proposer.min_area': 10**6})
@@ -269,7 +389,10 @@ class TestBadInput:
     def test_a_checkpoint_of_another_config_is_refused(self, finished, plaza, tmp_path):
         options = {'load_from': str(finished / 'localvad.pth')}
         options['model.temporal.smm.num_components'] = 32
-        with pytest.raises(ValueError, match='localvad.pth: made by another config.*smm'):
+        with pytest.raises(
+            ValueError,
+            match='localvad.pth: made by another config.*smm.num_components is 64 there and 32',
+        ):
             RUNNERS.build(tiny_config(plaza, tmp_path, **options)).test()
 
     def test_a_test_video_without_objects_is_counted(self, finished, plaza, tmp_path):
@@ -279,7 +402,8 @@ class TestBadInput:
             subprocess.run(['cp', '-r', finished / part, work_dir], check=True)
         empty = ObjectTubes.from_frames({}, 40, (120, 160))
         empty.save(work_dir / 'proposals/testing/01.npz')
-        RUNNERS.build(tiny_config(plaza, work_dir, proposer=None)).test()
+        model = str(work_dir / 'localvad.pth')
+        RUNNERS.build(tiny_config(plaza, work_dir, proposer=None, load_from=model)).test()
         assert figures(work_dir)['videos_without_objects'] == 1
 
 

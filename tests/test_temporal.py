@@ -6,22 +6,42 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from mmvad.models.temporal import CrossAttentionFusion, TemporalModel
 from mmvad.registry import MODELS
 
+SWITCHES = ('loss_steps', 'score_steps', 'target', 'fusion')
 
-def model(drive: str = 'per_component', num_queries: int = 4, embed_dim: int = 8, **smm):
+
+def model(drive: str = 'per_component', num_queries: int = 4, embed_dim: int = 8, **options):
+    """Options of the temporal model itself, see SWITCHES, and of its SMM."""
     torch.manual_seed(0)
+    switches = {name: options.pop(name) for name in SWITCHES if name in options}
     return MODELS.build(
         dict(
-            type='TemporalModel',
-            num_queries=num_queries,
-            embed_dim=embed_dim,
-            fusion=dict(type='CrossAttentionFusion', num_heads=2),
-            smm=dict(dict(type='SMM', num_components=16, drive=drive), **smm),
+            dict(
+                type='TemporalModel',
+                num_queries=num_queries,
+                embed_dim=embed_dim,
+                fusion=dict(type='CrossAttentionFusion', num_heads=2),
+                smm=dict(dict(type='SMM', num_components=16, drive=drive), **options),
+            ),
+            **switches,
         )
     )
+
+
+@MODELS.register_module(force=True)
+class ScaledSum(nn.Module):
+    """A fusion that can shrink its output: what the constant solution needs."""
+
+    def __init__(self, num_queries: int, embed_dim: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.scale * features.sum(dim=2)
 
 
 def rotations(count: int, seed: int, speed: float = 0.5) -> torch.Tensor:
@@ -90,12 +110,15 @@ def test_modes_and_errors_by_hand():
     temporal.set_statistics(mean, std)
     inputs = torch.randn(7, 6, 2, 4, 8)
     prediction = temporal(inputs, mode='tensor')
-    assert prediction.shape == (7, 2, 4, 8)
+    assert prediction.shape == (7, 5, 2, 4, 8)
 
     standard = (inputs - mean) / std
     fused = temporal.fusion(standard[:, :5])
-    torch.testing.assert_close(prediction, temporal.smm(fused.flatten(2)).view(7, 2, 4, 8))
-    square = (prediction - standard[:, 5]) ** 2
+    torch.testing.assert_close(prediction, temporal.smm(fused.flatten(2)).view(7, 5, 2, 4, 8))
+    both = temporal.predict(inputs)
+    assert both[0].equal(prediction)
+    torch.testing.assert_close(both[1], standard[:, 1:])
+    square = (prediction[:, -1] - standard[:, 5]) ** 2
     torch.testing.assert_close(temporal.errors(inputs), square.flatten(1).mean(1))
     torch.testing.assert_close(temporal(inputs, mode='predict'), temporal.errors(inputs))
     torch.testing.assert_close(temporal.error_components(inputs), square.mean(-1))
@@ -118,20 +141,121 @@ def test_modes_and_errors_by_hand():
     assert total.equal(result['loss'])
 
 
+@pytest.mark.parametrize('loss_steps', ['unseen', 'all'])
+@pytest.mark.parametrize('score_steps', ['unseen', 'all'])
+@pytest.mark.parametrize(('window', 'horizon'), [(5, 1), (5, 3), (2, 4)])
+def test_steps_that_count_by_hand(loss_steps, score_steps, window, horizon):
+    temporal = model(window=window, horizon=horizon, loss_steps=loss_steps, score_steps=score_steps)
+    inputs = torch.randn(3, window + horizon, 2, 4, 8)  # as standardised: the statistics are 0, 1
+    prediction = temporal(inputs)
+    counted = {
+        'all': list(range(window)),
+        # times t - L + k + horizon > t, with k counted from 1
+        'unseen': [k - 1 for k in range(1, window + 1) if k + horizon > window],
+    }
+
+    def mean_error(steps: str, guess) -> torch.Tensor:
+        """(B, 2, N_q, E_d), step by step."""
+        squares = [(guess(k) - inputs[:, horizon + k]) ** 2 for k in counted[steps]]
+        return sum(squares) / len(squares)
+
+    square = mean_error(score_steps, lambda k: prediction[:, k])
+    torch.testing.assert_close(temporal.errors(inputs), square.mean((1, 2, 3)))
+    torch.testing.assert_close(temporal(inputs, mode='predict'), square.mean((1, 2, 3)))
+    torch.testing.assert_close(temporal.error_components(inputs), square.mean(-1))
+
+    result = temporal(inputs, mode='loss')
+    loss = mean_error(loss_steps, lambda k: prediction[:, k]).mean()
+    copy = mean_error(loss_steps, lambda k: inputs[:, window - 1]).mean()
+    mean = mean_error(loss_steps, lambda k: torch.zeros(3, 2, 4, 8)).mean()
+    torch.testing.assert_close(result['loss'], loss)
+    torch.testing.assert_close(result['err_over_copy'], loss / copy)
+    torch.testing.assert_close(result['err_over_mean'], loss / mean)
+
+
 def test_the_target_is_frozen():
-    """No gradient reaches the target, and the target does not reach the prediction."""
+    """The target does not reach the prediction, nor, through it, the loss any parameter."""
     temporal = model()
     inputs = torch.randn(3, 6, 2, 4, 8)
     changed = inputs.clone()
     changed[:, -1] += 1
     assert temporal(inputs).equal(temporal(changed))
     assert not temporal.errors(inputs).equal(temporal.errors(changed))
+    assert not any(fusion_gradients(temporal))
 
 
+def fusion_gradients(temporal: TemporalModel) -> list[float]:
+    """Largest gradient of each of the fusion's parameters with the way through SMM cut."""
+    nn.init.zeros_(temporal.smm.C.weight)
+    temporal(torch.randn(3, temporal.steps, 2, 4, 8), mode='loss')['loss'].backward()
+    parameters = temporal.fusion.parameters()
+    return [0.0 if p.grad is None else p.grad.abs().max().item() for p in parameters]
+
+
+@pytest.mark.parametrize('loss_steps', ['unseen', 'all'])
+def test_fused_target_by_hand(loss_steps):
+    temporal = model(target='fused', horizon=2, loss_steps=loss_steps, score_steps='all')
+    assert temporal.target_shape == (4, 8) and temporal.feature_shape == (2, 4, 8)
+    assert temporal.smm.out_channels == 32
+    mean, std = torch.randn(2, 4, 8), torch.rand(2, 4, 8) + 0.5
+    temporal.set_statistics(mean, std)
+    inputs = torch.randn(6, 7, 2, 4, 8)
+    fused = temporal.fusion((inputs - mean) / std)
+    prediction, target = temporal.predict(inputs)
+    assert prediction.shape == (6, 5, 4, 8)
+    torch.testing.assert_close(target, fused[:, 2:])
+    expected = temporal.smm(fused[:, :5].flatten(2)).view(6, 5, 4, 8)
+    torch.testing.assert_close(prediction, expected)
+    square = (prediction - target) ** 2
+    torch.testing.assert_close(temporal.errors(inputs), square.mean((1, 2, 3)))
+    with pytest.raises(ValueError, match="target: expected 'branches'.*got 'fused'"):
+        temporal.error_components(inputs)
+
+    steps = slice(3, 5) if loss_steps == 'unseen' else slice(5)
+    result = temporal(inputs, mode='loss')
+    loss = square[:, steps].mean()
+    copy = (fused[:, 4:5] - target[:, steps]).square().mean()
+    middle = (fused.mean((0, 1)) - target[:, steps]).square().mean()
+    torch.testing.assert_close(result['loss'], loss)
+    torch.testing.assert_close(result['err_over_copy'], loss / copy)
+    torch.testing.assert_close(result['err_over_mean'], loss / middle)
+    spread = fused[:, :5].reshape(30, -1).var(0, unbiased=False).sqrt().mean()
+    torch.testing.assert_close(result['fused_std'], spread)
+    assert not any(result[key].requires_grad for key in result.keys() - {'loss'})
+
+
+def test_gradient_reaches_the_fusion_through_a_fused_target():
+    named = dict(model(target='fused').fusion.named_parameters())
+    gradients = dict(zip(named, fusion_gradients(model(target='fused')), strict=True))
+    assert all(gradient > 0 for gradient in gradients.values()), gradients
+
+
+@pytest.mark.parametrize('target', ['branches', 'fused'])
+def test_diagnostics_tell_a_collapse(target):
+    """On noise nothing can be predicted: only a fused target lets the loss fall all the same."""
+    temporal = model(target=target, fusion=dict(type='ScaledSum'))
+    noise = torch.randn(64, 6, 2, 4, 8)
+    before = temporal(noise, mode='loss')
+    optimizer = torch.optim.Adam(temporal.parameters(), lr=2e-2)
+    for _ in range(100):
+        loss = temporal(torch.randn(64, 6, 2, 4, 8), mode='loss')['loss']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    after = temporal(noise, mode='loss')
+    assert after['err_over_mean'] > 0.9
+    if target == 'fused':
+        assert after['loss'] < 1e-2 * before['loss']
+        assert after['fused_std'] < 0.1 * before['fused_std']
+    else:
+        assert after['loss'] > 0.9 * before['loss']
+
+
+@pytest.mark.parametrize('target', ['branches', 'fused'])
 @pytest.mark.parametrize('drive', ['sum', 'per_component'])
-def test_stream_equals_windows(drive):
+def test_stream_equals_windows(drive, target):
     """A stream keeps u, O numbers a step, and has every window's prediction."""
-    temporal = model(drive)
+    temporal = model(drive, target=target)
     temporal.set_statistics(torch.randn(2, 4, 8), torch.rand(2, 4, 8) + 0.5)
     video = torch.randn(2, 9, 2, 4, 8)
     cache = []
@@ -140,20 +264,47 @@ def test_stream_equals_windows(drive):
         if len(cache) >= 5 and step < 8:
             prediction = temporal.predict_encoded(torch.cat(cache[-5:], dim=1))
             expected = temporal(video[:, step - 4 : step + 2])
+            assert prediction.shape == (2, 5, *temporal.target_shape)
             torch.testing.assert_close(prediction, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_horizon():
-    temporal = model(horizon=3, window=4)
-    assert temporal.steps == 7
-    inputs = torch.randn(2, 7, 2, 4, 8)
+    temporal = model(horizon=3, window=2)
+    assert temporal.steps == 5
+    inputs = torch.randn(2, 5, 2, 4, 8)
     between = inputs.clone()
-    between[:, 4:6] = 0  # neither input nor target
+    between[:, 2] = 0  # neither input nor target
     assert temporal.errors(inputs).equal(temporal.errors(between))
-    with pytest.raises(ValueError, match='T=7'):
-        temporal(inputs[:, :6])
+    for index in (0, 1, 3, 4):
+        changed = inputs.clone()
+        changed[:, index] = 0
+        assert not temporal.errors(inputs).equal(temporal.errors(changed))
+    with pytest.raises(ValueError, match='T=5'):
+        temporal(inputs[:, :4])
     with pytest.raises(ValueError, match='mode'):
         temporal(inputs, mode='score')
+
+
+def test_horizon_of_one_window():
+    """Horizon 3, window 4: step 3 is input and the only seen target, the three after it unseen."""
+    inputs = torch.randn(2, 7, 2, 4, 8)
+    temporal = model(horizon=3, window=4)
+    prediction, target = temporal.predict(inputs)
+    assert prediction.shape == target.shape == (2, 4, 2, 4, 8) and target.equal(inputs[:, 3:])
+    square = (prediction - target) ** 2
+    unseen, everything = square[:, 1:], square
+    torch.testing.assert_close(temporal.errors(inputs), unseen.mean((1, 2, 3, 4)))
+    temporal = model(horizon=3, window=4, score_steps='all')
+    torch.testing.assert_close(temporal.errors(inputs), everything.mean((1, 2, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    'options', [dict(loss_steps='last'), dict(score_steps=1), dict(target='frozen')]
+)
+def test_refuses_unknown_switches(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f'{name}: expected'):
+        model(**options)
 
 
 def test_initial_weights():
@@ -200,5 +351,5 @@ def test_paper_size():
     loss.backward()
     assert all(parameter.grad.isfinite().all() for parameter in temporal.parameters())
     optimizer.step()
-    assert temporal(inputs).shape == (2, 2, 32, 256)
+    assert temporal(inputs).shape == (2, 5, 2, 32, 256)
     assert temporal(inputs, mode='loss')['loss'] < loss

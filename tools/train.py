@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import os.path as osp
 
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad.engine import read_config
 from mmvad.registry import RUNNERS
 
 
@@ -19,8 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='where logs, stages and weights go')
     parser.add_argument(
         '--stage',
-        choices=['tubes', 'captions', 'spatial', 'features', 'temporal', 'test'],
-        help='run one stage of a staged config; default: all that are not complete',
+        help='run one of the stages that a staged config names; default: all that are not complete',
     )
     parser.add_argument(
         '--resume',
@@ -42,14 +41,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
-    """Put the command line over the config."""
+    """Put the rest of the command line over the config."""
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif not cfg.get('work_dir'):
-        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness', {}), seed=args.seed)
     if args.stage:
@@ -59,10 +52,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
     if args.amp:
-        stages = [cfg.stages.spatial, cfg.stages.temporal] if 'stages' in cfg else [cfg]
-        for stage in stages:
-            stage.optim_wrapper.type = 'AmpOptimWrapper'
-            stage.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        for part in [cfg, *cfg.get('stages', {}).values()]:
+            if 'optim_wrapper' in part:
+                part.optim_wrapper.type = 'AmpOptimWrapper'
+                part.optim_wrapper.setdefault('loss_scale', 'dynamic')
     return cfg
 
 
@@ -70,7 +63,7 @@ def main(stage: str | None = None) -> None:
     """Train; ``stage`` is what the tools of single stages run."""
     args = parse_args()
     args.stage = stage or args.stage
-    cfg = merge_args(Config.fromfile(args.config), args)
+    cfg = merge_args(read_config(args.config, args.cfg_options, args.work_dir), args)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
 

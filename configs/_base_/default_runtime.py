@@ -17,6 +17,8 @@ env_cfg = dict(
 randomness = dict(seed=0)
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
 log_level = 'INFO'
-visualizer = None
+# More backends, such as TensorboardVisBackend, may stand here.
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 load_from = None
 resume = False

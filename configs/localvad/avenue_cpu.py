@@ -4,6 +4,5 @@ _base_ = [
     '../_base_/datasets/avenue.py',
     '../_base_/models/localvad_small.py',
     '../_base_/schedules/localvad_cpu.py',
+    '../_base_/inputs/foreground.py',
 ]
-proposer = dict(type='ForegroundProposer', threshold=25, blur=0.5, min_overlap=0.3)
-captioner = dict(type='AttributeCaptioner')

@@ -4,32 +4,19 @@ _base_ = [
     '../_base_/datasets/plaza.py',
     '../_base_/models/localvad_small.py',
     '../_base_/schedules/localvad_cpu.py',
+    '../_base_/inputs/plaza.py',
 ]
-# One camera, in whose views people stand about, and the sun shines.
-proposer = dict(
-    type='ForegroundProposer',
-    background='split',
-    threshold=20,
-    shadow=(0.4, 0.97),
-    min_overlap=0.3,
+model = dict(
+    tube=dict(
+        strides=(1, 3),
+        # Place and direction count too: training shows every way people use here.
+        measure=dict(attributes=dict(quantities=('velocity', 'width', 'height', 'foot'))),
+    ),
+    # After a minute of training, what is measured says more than what is learned.
+    scorer=dict(terms=dict(attributes=dict(weight=8.0))),
 )
-captioner = dict(type='AttributeCaptioner')
-# After a minute of training, what is measured says more than what is learned.
-model = dict(scorer=dict(weights=dict(attributes=8.0)))
 stages = dict(
     tubes=dict(train_stride=10),
-    captions=dict(strides=(1, 3)),
-    # Its people are in view for a second or two.
-    test=dict(evaluator=dict(tracking=dict(sigma=5.0, prior=4.0))),
-    # Place and direction count too: training shows every way people use here.
-    features=dict(
-        pipeline=[
-            dict(type='ComputeTubeFlow'),
-            dict(type='CropTubes', size=(32, 32)),
-            dict(type='MeasureAttributes', quantities=('velocity', 'width', 'height', 'foot')),
-            dict(type='PackTubeInputs'),
-        ],
-    ),
     spatial=dict(
         train_dataloader=dict(batch_size=32, sampler=dict(num_samples=32 * 60)),
         train_cfg=dict(max_epochs=3),
@@ -38,4 +25,6 @@ stages = dict(
             dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=180),
         ],
     ),
+    # Its people are in view for a second or two.
+    test=dict(evaluator=dict(tracking=dict(sigma=5.0, prior=4.0))),
 )

@@ -5,5 +5,5 @@ _base_ = [
     '../_base_/datasets/ucf_crime.py',
     '../_base_/models/localvad.py',
     '../_base_/schedules/localvad.py',
-    '../_base_/rpn_clip.py',
+    '../_base_/inputs/rpn_clip.py',
 ]

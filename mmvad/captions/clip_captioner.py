@@ -48,6 +48,9 @@ class CLIPCaptioner(BaseCaptioner):
         ImportError: If open_clip is not installed.
     """
 
+    speed_only = ('device',)
+    file_arguments = ('pretrained', 'vocabulary')
+
     def __init__(
         self,
         model: str,

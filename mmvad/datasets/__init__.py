@@ -1,17 +1,20 @@
-"""Videos, their tubes and their features, as MMEngine datasets."""
+"""Videos, their tubes and what was measured on them, as MMEngine datasets."""
 
-from .feature_dataset import FeatureDataset
 from .frames import FrameSource, sweep
+from .measurement_dataset import MeasurementDataset
+from .pipelines import inference_pipeline, training_pipeline
 from .samplers import EpochSubsetSampler
 from .tube_dataset import TubeDataset, TubeSweep
 from .video_dataset import VideoDataset
 
 __all__ = [
     'EpochSubsetSampler',
-    'FeatureDataset',
     'FrameSource',
+    'MeasurementDataset',
     'TubeDataset',
     'TubeSweep',
     'VideoDataset',
+    'inference_pipeline',
     'sweep',
+    'training_pipeline',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,16 +73,24 @@ class FrameSource(Sequence[np.ndarray]):
             self._files = list_images(self.path)
             self._length = len(self._files)
         elif self.path.is_file():
-            # The reader's own cache is off: callers know better what they will ask for again.
-            self._video = mmcv.VideoReader(str(self.path), cache_capacity=1)
-            if not self._video.opened:
-                raise ValueError(f'{self.path}: OpenCV cannot open this video')
+            self._open()
             self._length = self._video.frame_cnt
         else:
             raise FileNotFoundError(f'{self.path}: no such folder of frames or video file')
         if self._length <= 0:
             raise ValueError(f'{self.path}: holds no frames')
         self._shape: tuple[int, ...] | None = None
+
+    def _open(self) -> None:
+        # The reader's own cache is off: callers know better what they will ask for again.
+        self._video = mmcv.VideoReader(str(self.path), cache_capacity=1)
+        if not self._video.opened:
+            raise ValueError(f'{self.path}: OpenCV cannot open this video')
+        self._process = os.getpid()
+
+    def __reduce__(self) -> tuple:
+        # A decoder cannot be copied; another process opens the file anew.
+        return FrameSource, (self.path,)
 
     def __len__(self) -> int:
         return self._length
@@ -106,6 +115,11 @@ class FrameSource(Sequence[np.ndarray]):
             frame = read_image(name)
         else:
             name = f'{self.path}: frame {index} of {self._length}'
+            if os.getpid() != self._process:
+                # A loader's worker: the decoder's threads stayed behind in the parent, and asking
+                # it, or closing it, would wait for them for ever.
+                self._of_parent = self._video
+                self._open()
             frame = self._video.get_frame(index)
             if frame is None:
                 raise ValueError(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from mmcv.video.io import Cache
 from mmengine.dataset import BaseDataset, Compose
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from mmvad.registry import DATASETS, TRANSFORMS
-from mmvad.structures import ObjectTubes
+from mmvad.structures import ObjectTubes, tubes_path
 
 from .frames import FrameSource, sweep
+from .video_dataset import VideoDataset
 
 
 class CachedFrames:
@@ -40,23 +41,33 @@ class TubeDataset(BaseDataset):
     by number), and its crop box as (1, 4).
 
     Args:
-        videos: Config of a :class:`VideoDataset`.
-        proposals: Folder of ``<video>.npz``.
+        videos: A :class:`VideoDataset`, or its config.
+        proposals: Folder of the tubes.
         pipeline: Transforms.
         cache_frames: Decoded frames kept in memory (each worker keeps its own).
     """
 
+    speed_only = ('cache_frames',)
+
     def __init__(
-        self, videos: dict, proposals: str, pipeline: list, cache_frames: int = 256
+        self,
+        videos: VideoDataset | dict,
+        proposals: str | Path,
+        pipeline: list,
+        cache_frames: int = 256,
     ) -> None:
-        self.video_set = DATASETS.build(videos)
+        self.video_set = DATASETS.build(videos) if isinstance(videos, dict) else videos
         self.proposals = Path(proposals)
         self.cache = Cache(cache_frames)
         super().__init__(ann_file='', pipeline=[TRANSFORMS.build(t) for t in pipeline])
 
+    def __deepcopy__(self, memo: dict) -> TubeDataset:
+        # MMEngine's runner copies what it builds loaders from; decoders cannot be copied.
+        return self
+
     def load_data_list(self) -> list[dict]:
         self.tubes = {
-            video: ObjectTubes.load(self.proposals / f'{video}.npz')
+            video: ObjectTubes.load(tubes_path(self.proposals, video))
             for video in self.video_set.lengths
         }
         self.frames = {
@@ -87,18 +98,22 @@ class TubeDataset(BaseDataset):
 class TubeSweep(IterableDataset):
     """The tubes of one video, frame by frame; each frame is decoded once.
 
+    An item is what the pipeline makes of ``dict(imgs, boxes, objects, video, frame)``, with
+    ``tubes`` added: the slice of the frame's tubes. A loader with several workers gives each a
+    stretch of the video, so items then come in another order.
+
     Args:
         source: The video's frames.
         tubes: Its objects.
         steps: T, steps of a tube.
-        pipeline: Transforms of ``dict(imgs, boxes, objects, video, frame)``; where they need frames
-            before a tube's first step (``context``), ``imgs`` holds those too.
+        pipeline: Transforms; where they need frames before a tube's first step (``context``),
+            ``imgs`` holds those too.
         video: Its name.
     """
 
     def __init__(
         self,
-        source: FrameSource,
+        source: Sequence[np.ndarray],
         tubes: ObjectTubes,
         steps: int,
         pipeline: list[dict],
@@ -109,14 +124,19 @@ class TubeSweep(IterableDataset):
         self.depth = steps + max(getattr(t, 'context', 0) for t in self.pipeline.transforms)
 
     def __iter__(self) -> Iterator[dict]:
-        for frame, imgs in sweep(self.source, np.unique(self.tubes.frames), self.depth):
+        wanted = np.unique(self.tubes.frames)
+        worker = get_worker_info()
+        if worker is not None:
+            wanted = np.array_split(wanted, worker.num_workers)[worker.id]
+        for frame, imgs in sweep(self.source, wanted, self.depth):
             rows = self.tubes.at(frame)
-            yield self.pipeline(
+            item = self.pipeline(
                 dict(
                     imgs=imgs,
                     boxes=self.tubes.boxes[rows],
                     objects=self.tubes.objects[rows],
                     video=self.video,
-                    frame=frame,
+                    frame=int(frame),
                 )
             )
+            yield dict(item, tubes=rows)

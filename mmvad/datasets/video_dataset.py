@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from mmaction.datasets import BaseActionDataset
+from mmengine.dataset import BaseDataset
 
 from mmvad.registry import DATASETS
 
@@ -17,7 +17,7 @@ from .ground_truth.labels import read_labels
 
 
 @DATASETS.register_module()
-class VideoDataset(BaseActionDataset):
+class VideoDataset(BaseDataset):
     """The videos of one split; an item is one whole video.
 
     They are listed by an annotation file, or by looking into a folder.
@@ -74,7 +74,6 @@ class VideoDataset(BaseActionDataset):
             data_root=str(data_root),
             data_prefix=dict(data_prefix),
             test_mode=True,
-            modality='RGB',
             **kwargs,
         )
 
@@ -104,7 +103,6 @@ class VideoDataset(BaseActionDataset):
                 dict(
                     video=annotation.video,
                     total_frames=annotation.num_frames,
-                    label=-1,
                     annotation=annotation,
                     **where,
                 )
@@ -132,7 +130,7 @@ class VideoDataset(BaseActionDataset):
                 raise ValueError(f'{path}: an empty folder, expected images')
             where = dict(frame_dir=str(path)) if kind == 'img' else dict(filename=str(path))
             name = path.name if kind == 'img' else path.stem
-            infos.append(dict(video=name, total_frames=frames, label=-1, **where))
+            infos.append(dict(video=name, total_frames=frames, **where))
         names = [info['video'] for info in infos]
         if len(set(names)) != len(names):
             raise ValueError(f'{folder}: two video files share a name without suffix')
@@ -181,6 +179,15 @@ class VideoDataset(BaseActionDataset):
         if not self.ann_file:
             return []
         return [self.get_data_info(i)['annotation'] for i in range(len(self))]
+
+    def files(self, video: str) -> list[Path]:
+        """The files that a video's frames are in."""
+        info = self.get_data_info(list(self.lengths).index(video))
+        return (
+            list_images(Path(info['frame_dir']))
+            if 'frame_dir' in info
+            else [Path(info['filename'])]
+        )
 
     def source(self, video: str) -> FrameSource:
         """The frames of one video."""

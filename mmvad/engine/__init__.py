@@ -1,6 +1,21 @@
-"""The staged runner and its hooks."""
+"""The engine: runs the stages of a method, and knows none."""
 
-from .hooks import CalibrateHook, EpochSeedHook, SafeCheckpointHook
-from .staged_runner import StagedRunner
+from .configs import read_config
+from .evaluation_stage import EvaluationStage
+from .hooks import EpochSeedHook, SafeCheckpointHook
+from .score_files import ScoreFilesHook
+from .stage import BaseStage, Job, Output
+from .staged_runner import StagedRunner, build_stages
 
-__all__ = ['CalibrateHook', 'EpochSeedHook', 'SafeCheckpointHook', 'StagedRunner']
+__all__ = [
+    'BaseStage',
+    'EpochSeedHook',
+    'EvaluationStage',
+    'Job',
+    'Output',
+    'SafeCheckpointHook',
+    'ScoreFilesHook',
+    'StagedRunner',
+    'build_stages',
+    'read_config',
+]

@@ -79,30 +79,3 @@ class EpochSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         set_random_seed(self.seed * 100_003 + runner.epoch)
-
-
-@HOOKS.register_module()
-class CalibrateHook(Hook):
-    """Before a validation, fit the scorer on training tubes and log the predictor's diagnostics.
-
-    Args:
-        num_tubes: Training tubes to fit on, spread evenly.
-    """
-
-    def __init__(self, num_tubes: int = 20000) -> None:
-        self.num_tubes = num_tubes
-
-    def before_val_epoch(self, runner: Runner) -> None:
-        self.calibrate(runner)
-
-    def after_train(self, runner: Runner) -> None:
-        self.calibrate(runner)
-
-    def calibrate(self, runner: Runner) -> None:
-        """Fit, then log ``err_over_copy``, ``err_over_mean`` and ``fused_std``."""
-        dataset = runner.train_loop.dataloader.dataset
-        figures = runner.model.calibrate(*dataset.subset(self.num_tubes))
-        for name, value in figures.items():
-            runner.message_hub.update_scalar(f'train_set/{name}', value)
-        text = ', '.join(f'{name} {value:.4f}' for name, value in figures.items())
-        runner.logger.info(f'Predictor on training tubes: {text}')

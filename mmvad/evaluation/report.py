@@ -15,12 +15,11 @@ from mmvad.evaluation.functional import (
     Detections,
     FrameAUC,
     Regions,
+    ScorePolicy,
     average_precision,
-    build_smoother,
     frame_auc,
     group_aucs,
     kept_frames,
-    min_max,
     region_track_auc,
 )
 
@@ -72,9 +71,36 @@ def postprocess(
         smoothing: See :func:`~mmvad.evaluation.functional.build_smoother`.
         per_video_min_max: See :func:`~mmvad.evaluation.functional.min_max`.
     """
-    smooth = build_smoother(smoothing)
-    done = {video: smooth(array) for video, array in scores.items()}
-    return {video: min_max(array) for video, array in done.items()} if per_video_min_max else done
+    policy = ScorePolicy(smoothing, per_video_min_max=per_video_min_max)
+    return {video: policy.smooth(array) for video, array in scores.items()}
+
+
+def cut(arrays: Scores, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The kept frames of each video's array.
+
+    Args:
+        arrays: Video to array (F,), of all videos in ``kept`` at least. One of another length is
+            left whole, for :func:`~mmvad.evaluation.functional.frame_auc` to refuse by its name.
+        kept: Video to (F,) bool, see :func:`~mmvad.evaluation.functional.kept_frames`.
+    """
+    return {
+        video: arrays[video][keep] if len(arrays[video]) == len(keep) else arrays[video]
+        for video, keep in kept.items()
+    }
+
+
+def score_figures(scores: Scores, labels: Scores) -> tuple[FrameAUC, dict[str, float]]:
+    """The ROC of a test set, and all frame-level figures of :func:`frame_figures`.
+
+    Args:
+        scores: Video to scores (F,).
+        labels: Video to labels (F,) of the same videos.
+
+    Raises:
+        ValueError: See :func:`~mmvad.evaluation.functional.frame_auc`.
+    """
+    roc = frame_auc(scores, labels)
+    return roc, frame_figures(roc, average_precision(scores, labels))
 
 
 def frame_figures(roc: FrameAUC, precision: AveragePrecision) -> dict[str, float]:
@@ -140,13 +166,10 @@ def evaluate(
     scores = check_scores(scores, labels)
     changed = smoothing is not None or per_video_min_max
     kept = kept_frames(subset, {video: len(label) for video, label in labels.items()})
-    raw = {video: scores[video][keep] for video, keep in kept.items()}
-    truth = {video: np.asarray(labels[video])[keep] for video, keep in kept.items()}
-    final = raw
-    if changed:
-        done = postprocess(scores, smoothing, per_video_min_max)
-        final = {video: done[video][keep] for video, keep in kept.items()}
-    roc = frame_auc(final, truth)
+    raw = cut(scores, kept)
+    truth = cut({video: np.asarray(label) for video, label in labels.items()}, kept)
+    final = cut(postprocess(scores, smoothing, per_video_min_max), kept) if changed else raw
+    roc, figures = score_figures(final, truth)
     report: dict[str, Any] = dict(
         protocol=dict(
             videos=len(truth),
@@ -156,8 +179,8 @@ def evaluate(
             smoothing=None if smoothing is None else dict(smoothing),
             per_video_min_max=per_video_min_max,
         ),
-        raw=frame_figures(frame_auc(raw, truth) if changed else roc, average_precision(raw, truth)),
-        processed=frame_figures(roc, average_precision(final, truth)) if changed else None,
+        raw=score_figures(raw, truth)[1] if changed else figures,
+        processed=figures if changed else None,
         regions=None,
         videos=auc_rows(roc.videos, truth),
         scenes=[],

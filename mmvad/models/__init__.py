@@ -5,7 +5,8 @@ from .data_preprocessor import TubeDataPreprocessor
 from .itam import ITAM, ImageAttention, TextAttention
 from .localvad import LocalVAD
 from .losses import ImageTextContrastiveLoss
-from .scorer import ObjectScorer
+from .object_vad import ObjectVAD
+from .scoring import NearestDistance, ObjectScorer, PredictionError, ScoreTerm
 from .smm import SMM
 from .spatial import SpatialBranch, SpatialModel
 from .temporal import CrossAttentionFusion, TemporalModel
@@ -17,8 +18,12 @@ __all__ = [
     'ImageAttention',
     'ImageTextContrastiveLoss',
     'LocalVAD',
+    'NearestDistance',
     'ObjectScorer',
+    'ObjectVAD',
+    'PredictionError',
     'SMM',
+    'ScoreTerm',
     'SpatialBranch',
     'SpatialModel',
     'TemporalModel',

@@ -1,8 +1,8 @@
-"""State Machine Module (paper section 3.3): the next features from fixed motion components.
+"""State Machine Module (paper section 3.3): shifted features from fixed motion components.
 
 Shape letters:
     B: batch.
-    L: window, input steps.
+    L: window, input steps t-L+1 ... t; also the predicted steps, t-L+1+horizon ... t+horizon.
     O: motion components (Legendre polynomials P_0 ... P_{O-1}).
 
 Orientation. Time runs forward inside the window, as in Eq. 2: the state of order O holds the
@@ -11,20 +11,32 @@ coefficients of the last ``theta`` seconds on plain Legendre polynomials,
     u(tau) ~ sum_o c_o(t) P_o(2 (tau - t) / theta + 1),    tau in [t - theta, t],
 
 so that P_o = 1 at the newest sample.
+
+The equations, with the horizon for the paper's delta t:
+
+    c(t) = A c(t-1) + B sum_o u_o(t)                                (3)
+    x(t) = C c(t)                                                   (4)
+    x(t) = sum_j C A^j B sum_o u_o(t-j),    j = 0 ... L-1           (5)
+    u^_o(tau + horizon) = x_o(t) g_o(tau - t + L + horizon)         (6)
+
+Eq. 6 holds for every tau of the window, so L steps are predicted, from one x(t).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from mmengine.model import BaseModule
+from scipy.signal import cont2discrete
+from scipy.special import eval_legendre
 from torch import Tensor, nn
 
 from mmvad.registry import MODELS
 
 
-def legendre_lti(num_components: int, theta: float) -> tuple[Tensor, Tensor]:
+def legendre_lti(num_components: int, theta: float) -> tuple[np.ndarray, np.ndarray]:
     """Continuous-time HiPPO-LegT system ``dc/dt = A c + B u`` over a sliding window.
 
     Follows from differentiating the projection of the window on P_o under the integral, the sample
@@ -43,36 +55,17 @@ def legendre_lti(num_components: int, theta: float) -> tuple[Tensor, Tensor]:
             'expected num_components >= 1 and theta > 0, '
             f'got num_components={num_components}, theta={theta}'
         )
-    order = torch.arange(num_components, dtype=torch.float64)
+    order = np.arange(num_components)
     scale = (2 * order + 1) / theta
     # (-1)^(row - column) above the diagonal, 1 on it and below
-    sign = 1 - 2 * ((order[:, None] - order[None, :]).abs() % 2)
-    pattern = torch.where(order[:, None] >= order[None, :], torch.ones_like(sign), sign)
+    sign = 1.0 - 2 * (np.abs(order[:, None] - order[None, :]) % 2)
+    pattern = np.where(order[:, None] >= order[None, :], 1.0, sign)
     return -scale[:, None] * pattern, scale
 
 
-def discretize_zoh(a: Tensor, b: Tensor, dt: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Discretises ``dc/dt = A c + B u`` with u held constant over each step.
-
-    One matrix exponential of ``[[A, B], [0, 0]] dt`` gives both matrices, without inverting A.
-
-    Args:
-        a: (O, O).
-        b: (O,).
-        dt: length of a step, in the unit of ``a``'s time.
-
-    Returns:
-        A (O, O) and B (O,) of ``c_t = A c_{t-1} + B u_t``, float64.
-    """
-    order = b.numel()
-    augmented = torch.zeros(order + 1, order + 1, dtype=torch.float64)
-    augmented[:order, :order] = a
-    augmented[:order, order] = b
-    exponential = torch.linalg.matrix_exp(augmented * dt)
-    return exponential[:order, :order], exponential[:order, order]
-
-
-def legendre_basis(num_components: int, steps: Sequence[float], low: float, high: float) -> Tensor:
+def legendre_basis(
+    num_components: int, steps: Sequence[float], low: float, high: float
+) -> np.ndarray:
     """Motion components g_o (Eq. 2 and 6): P_o with [low, high] mapped into [-1, 1].
 
     Args:
@@ -88,32 +81,41 @@ def legendre_basis(num_components: int, steps: Sequence[float], low: float, high
     Raises:
         ValueError: for an empty domain or a step outside of it.
     """
-    at = torch.as_tensor(steps, dtype=torch.float64)
-    if not low < high or bool(((at < low) | (at > high)).any()):
-        raise ValueError(f'expected steps inside [low, high] = [{low}, {high}], got {list(steps)}')
-    x = 2 * (at - low) / (high - low) - 1
-    values = [torch.ones_like(x), x]
-    for order in range(2, num_components):  # Bonnet's recurrence, stable inside [-1, 1]
-        values.append(((2 * order - 1) * x * values[-1] - (order - 1) * values[-2]) / order)
-    return torch.stack(values[:num_components], dim=-1)
+    at = np.asarray(steps, dtype=np.float64)
+    if not low < high or not ((at >= low) & (at <= high)).all():
+        raise ValueError(
+            f'steps: expected inside [low, high] = [{low}, {high}] with low < high, '
+            f'got {list(steps)}'
+        )
+    position = 2 * (at - low) / (high - low) - 1
+    return eval_legendre(np.arange(num_components), position[:, None])
 
 
 @MODELS.register_module()
 class SMM(BaseModule):
-    """Predicts the features ``horizon`` steps ahead from the last ``window`` ones (Eq. 2-6).
+    """Predicts the last ``window`` features shifted ``horizon`` steps ahead (Eq. 2-6).
 
     The Object Feature Encoder's output is taken as u itself. Every component is an affine function
     of the window, x_o = sum_j K[o, j] drive[j], with the kernel K = C [A^{L-1}B ... AB B] of Eq. 5.
     ``drive`` says what enters the state:
 
     - ``'sum'`` (the paper): one state of order O for all components, driven by the scalar
-      sum_o u_o(t). The prediction is then an affine function of L scalars.
+      sum_o u_o(t). All predicted steps are then affine functions of the same L scalars.
     - ``'per_component'``: component o has a state of its own, of order O, driven by u_o(t) alone,
       c_o(t) = A c_o(t-1) + B u_o(t), and row o of C reads it: x_o = sum_k C[o, k] c_o,k. The kernel
       is the same K, applied to each component's own drive; the parameters are the same in number.
 
-    Components are evaluated on a domain that holds window and horizon, 1 ... L + horizon mapped
-    into [-1, 1]; the one value of Eq. 6 that the prediction needs, g_o(L + horizon), is at its end.
+    Predicted step k = 1 ... L is at time t - L + k + ``horizon``; the decoder reads x times
+    ``basis[k - 1]``, the components at k + ``horizon`` (Eq. 6). They live on a domain that holds
+    window and horizon, 1 ... L + ``horizon`` mapped into [-1, 1]. The last :attr:`unseen` predicted
+    steps are news; the ones before them are steps that the window holds.
+
+    When horizon and basis matter. The newest predicted step, t + ``horizon``, is at the end of the
+    domain, where every P_o is 1: it is the decoder of x itself, whatever the horizon and the basis
+    are. With ``horizon=1`` it is the only unseen step, and with ``window=1`` the only step at all,
+    so a model that is trained and scored on it alone would be the same with a basis of ones. The
+    basis decides how the other L - 1 steps follow from the same x: it matters with ``horizon`` > 1,
+    where several steps are unseen, and wherever all L steps count.
 
     Two forms give the same numbers when the state is zero at the start of the window: ``forward``
     (Eq. 5, one matrix product) and ``step`` (Eq. 3, constant cost). A state that runs on keeps a
@@ -128,7 +130,7 @@ class SMM(BaseModule):
         out_channels: predicted features; ``None`` for ``in_channels``.
         num_components: O.
         window: L.
-        horizon: steps between the last input and the prediction.
+        horizon: steps between the last input and the newest predicted step.
         drive: ``'sum'`` or ``'per_component'``.
         init_std: standard deviation of the initial weights.
         init_cfg: MMEngine initialisation that overrides the above.
@@ -153,7 +155,9 @@ class SMM(BaseModule):
                 f'expected window >= 1 and horizon >= 1, got window={window}, horizon={horizon}'
             )
         # Computed in float64; the results are at most 1 in size, so float32 holds them.
-        a, b = discretize_zoh(*legendre_lti(num_components, float(window)))
+        a, b = legendre_lti(num_components, float(window))
+        read_all = np.eye(num_components), np.zeros((num_components, 1))
+        a, b, *_ = cont2discrete((a, b[:, None], *read_all), dt=1.0, method='zoh')
 
         self.in_channels = in_channels
         self.out_channels = in_channels if out_channels is None else out_channels
@@ -170,19 +174,27 @@ class SMM(BaseModule):
         for layer in (self.encoder, self.decoder):
             nn.init.zeros_(layer.bias)
 
-        impulse = [b]
+        columns = [b]
         for _ in range(window - 1):
-            impulse.append(a @ impulse[-1])
+            columns.append(a @ columns[-1])
         end = window + horizon
-        basis = legendre_basis(num_components, [end], 1, end)[0]
-        dtype = torch.get_default_dtype()
-        # Fixed by the arguments, so not part of the weights.
-        self.register_buffer('A', a.to(dtype), persistent=False)
-        self.register_buffer('B', b.to(dtype), persistent=False)
-        # (O, L), oldest step first: columns A^{L-1}B, ..., AB, B
-        impulse = torch.stack(impulse[::-1], dim=1)
-        self.register_buffer('impulse', impulse.to(dtype), persistent=False)
-        self.register_buffer('basis', basis.to(dtype), persistent=False)
+        fixed = dict(
+            A=a,  # (O, O)
+            B=b[:, 0],  # (O,)
+            # (O, L), oldest step first: columns A^{L-1}B, ..., AB, B
+            impulse=np.hstack(columns[::-1]),
+            # (L, O), row k - 1 is predicted step k
+            basis=legendre_basis(num_components, range(1 + horizon, end + 1), 1, end),
+        )
+        for name, value in fixed.items():
+            # Fixed by the arguments, so not part of the weights.
+            tensor = torch.tensor(value, dtype=torch.get_default_dtype())
+            self.register_buffer(name, tensor, persistent=False)
+
+    @property
+    def unseen(self) -> int:
+        """Predicted steps that the window does not hold: the last min(L, horizon) of the L."""
+        return min(self.window, self.horizon)
 
     def forward(self, v: Tensor) -> Tensor:
         """Convolution form (Eq. 5).
@@ -191,7 +203,7 @@ class SMM(BaseModule):
             v: (B, L, in_channels), oldest first.
 
         Returns:
-            (B, out_channels), the features ``horizon`` steps after the last input.
+            (B, L, out_channels), oldest first: the window's steps, each ``horizon`` steps later.
         """
         return self.predict(self.encode(v))
 
@@ -200,13 +212,16 @@ class SMM(BaseModule):
         return self.encoder(v)
 
     def predict(self, u: Tensor) -> Tensor:
-        """Prediction from a window of encoded features.
+        """Prediction from a window of encoded features (Eq. 5 and 6).
 
         Args:
             u: (B, L, O) from :meth:`encode`, oldest first.
 
         Returns:
-            (B, out_channels).
+            (B, L, out_channels), as :meth:`forward`.
+
+        Raises:
+            ValueError: for another shape.
         """
         if u.ndim != 3 or u.shape[1:] != (self.window, self.num_components):
             raise ValueError(
@@ -217,7 +232,7 @@ class SMM(BaseModule):
             x = u.sum(dim=-1) @ kernel.T
         else:
             x = torch.einsum('blo,ol->bo', u, kernel)
-        return self.decoder(x * self.basis)
+        return self._decode(x)
 
     def initial_state(self, batch: int) -> Tensor:
         """Zero state for :meth:`step`: (B, O), or (B, O, O) where each component has its own."""
@@ -232,7 +247,7 @@ class SMM(BaseModule):
             state: from :meth:`initial_state` or from the step before.
 
         Returns:
-            The prediction (B, out_channels) and the new state.
+            The prediction (B, L, out_channels), as :meth:`forward`, and the new state.
         """
         u = self.encode(v)
         if self.drive == 'sum':
@@ -241,4 +256,8 @@ class SMM(BaseModule):
         else:
             state = state @ self.A.T + u.unsqueeze(-1) * self.B
             x = (state * self.C.weight).sum(dim=-1)
-        return self.decoder(x * self.basis), state
+        return self._decode(x), state
+
+    def _decode(self, x: Tensor) -> Tensor:
+        """Shifted components (Eq. 6) and Object Feature Decoder: x (B, O) to (B, L, out)."""
+        return self.decoder(x.unsqueeze(1) * self.basis)

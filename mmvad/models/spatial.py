@@ -114,7 +114,8 @@ class SpatialModel(BaseModel):
     They share no weights and each has its own loss, so one pass trains them as apart.
 
     Args:
-        branches: name to config of a branch; the order is the order of the features.
+        branches: name to config of a branch; the features are in the order of the names, whatever
+            the config's, which dumping it changes.
         sentences: name of each branch to the keys of the sentences it learns.
         data_preprocessor: config of the data preprocessor.
         init_cfg: MMEngine initialisation.
@@ -128,12 +129,12 @@ class SpatialModel(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        if list(branches) != list(sentences):
+        if set(branches) != set(sentences):
             raise ValueError(
-                'branches and sentences must have the same names in the same order, '
+                'branches and sentences must have the same names, '
                 f'got {list(branches)} and {list(sentences)}'
             )
-        self.branches = ModuleDict({name: MODELS.build(cfg) for name, cfg in branches.items()})
+        self.branches = ModuleDict({n: MODELS.build(branches[n]) for n in sorted(branches)})
         self.sentences = {name: tuple(keys) for name, keys in sentences.items()}
         shapes = {name: branch.feature_shape for name, branch in self.branches.items()}
         if len(set(shapes.values())) != 1:
@@ -144,6 +145,11 @@ class SpatialModel(BaseModel):
         """(number of branches, N_q, E_d)."""
         first = next(iter(self.branches.values()))
         return len(self.branches), *first.feature_shape
+
+    @property
+    def text_length(self) -> int:
+        """S_t: tokens of a sentence that all branches can take."""
+        return min(branch.itam.text.max_length for branch in self.branches.values())
 
     def extract_feat(self, crops: Tensor) -> Tensor:
         """Features of all branches: (B, C, H, W), normalised, to (B, branches, N_q, E_d)."""

@@ -2,15 +2,18 @@
 
 Shape letters:
     B: batch.
-    L: window, input steps.
-    T: steps of a tube, L + horizon; the last one is the target.
+    L: window, input steps; also the predicted steps, the window's shifted by the horizon.
+    T: steps of a tube, L + horizon; the first L are the input, the last L the targets.
     N_q: queries.
     E_d: output dimension.
     N: N_q * E_d.
     The 2 in a shape are the branches, in the spatial model's order.
+    target: (2, N_q, E_d) or (N_q, E_d), see :class:`TemporalModel`.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from mmengine.model import BaseModel, BaseModule
@@ -69,19 +72,42 @@ class CrossAttentionFusion(BaseModule):
 
 @MODELS.register_module()
 class TemporalModel(BaseModel):
-    """Predicts the frozen features of both branches one window ahead.
+    """Predicts a tube's last L steps from its first L (Eq. 6).
 
-    Features are standardised with the training set's statistics, which the weights hold. The target
-    is the standardised features themselves and not the fused ones: a target that the fusion makes
-    would let it win with a constant.
+    Predicted step k = 1 ... L is held against tube step ``horizon`` + k - 1, counted from 0. The
+    last min(L, horizon) of them are unseen, the ones before lie in the window too: predicting them
+    is reconstruction. ``loss_steps`` and ``score_steps`` say which count. Where only one step does
+    (``'unseen'`` with ``horizon=1``), it is at the end of SMM's domain, where every motion
+    component is 1, so that the basis plays no part; see :class:`SMM`.
+
+    Features are standardised with the training set's statistics, which the weights hold. ``target``
+    says what is predicted:
+
+    - ``'branches'``: the standardised features of both branches. They are frozen, so no training
+      makes them easier to predict.
+    - ``'fused'`` (the paper): the fusion's own output at the target steps. The gradient goes
+      through the target too, so a fusion that can shrink its output or make it constant lowers the
+      loss without learning any dynamics; :meth:`diagnostics` show it.
 
     Args:
         num_queries: N_q.
         embed_dim: E_d.
         fusion: config of the fusion; gets ``num_queries`` and ``embed_dim``.
-        smm: config of the predictor; gets ``in_channels`` N and ``out_channels`` 2 N.
+        smm: config of the predictor; gets ``in_channels`` N and ``out_channels``, 2 N for the
+            branches and N for the fused features.
+        loss_steps: predicted steps that are trained: ``'unseen'`` or ``'all'`` L.
+        score_steps: predicted steps whose error is the score: ``'unseen'`` or ``'all'`` L.
+        target: ``'branches'`` or ``'fused'``.
         data_preprocessor: config of the data preprocessor.
         init_cfg: MMEngine initialisation.
+
+    Attributes:
+        feature_shape: (2, N_q, E_d), of an input step.
+        target_shape: of a predicted step, (2, N_q, E_d) for the branches or (N_q, E_d) for the
+            fused features.
+
+    Raises:
+        ValueError: for an unknown ``loss_steps``, ``score_steps`` or ``target``.
     """
 
     def __init__(
@@ -90,14 +116,28 @@ class TemporalModel(BaseModel):
         embed_dim: int,
         fusion: dict,
         smm: dict,
+        loss_steps: str = 'unseen',
+        score_steps: str = 'unseen',
+        target: str = 'branches',
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        for name, value in (('loss_steps', loss_steps), ('score_steps', score_steps)):
+            if value not in ('unseen', 'all'):
+                raise ValueError(f"{name}: expected 'unseen' or 'all', got {value!r}")
+        if target not in ('branches', 'fused'):
+            raise ValueError(f"target: expected 'branches' or 'fused', got {target!r}")
+        self.loss_steps = loss_steps
+        self.score_steps = score_steps
+        self.target = target
         self.feature_shape = (2, num_queries, embed_dim)
+        self.target_shape = self.feature_shape if target == 'branches' else (num_queries, embed_dim)
         size = num_queries * embed_dim
         self.fusion = MODELS.build(dict(fusion, num_queries=num_queries, embed_dim=embed_dim))
-        self.smm = MODELS.build(dict(smm, in_channels=size, out_channels=2 * size))
+        self.smm = MODELS.build(
+            dict(smm, in_channels=size, out_channels=math.prod(self.target_shape))
+        )
         self.register_buffer('mean', torch.zeros(self.feature_shape))
         self.register_buffer('std', torch.ones(self.feature_shape))
 
@@ -138,38 +178,51 @@ class TemporalModel(BaseModel):
         return self.smm.encode(self.fusion(features).flatten(2))
 
     def predict_encoded(self, u: Tensor) -> Tensor:
-        """Standardised features (B, 2, N_q, E_d) predicted from a window of u, (B, L, O)."""
-        return self.smm.predict(u).unflatten(1, self.feature_shape)
+        """All predicted steps, (B, L, *target), from a window of u, (B, L, O)."""
+        return self.smm.predict(u).unflatten(2, self.target_shape)
 
     def predict(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Prediction and target.
+        """Prediction and target of all L predicted steps.
 
         Args:
             inputs: (B, T, 2, N_q, E_d), frozen features, oldest first.
 
         Returns:
-            Both (B, 2, N_q, E_d), standardised.
+            Both (B, L, *target), oldest first: tube steps ``horizon`` ... T - 1, in standardised
+            features or in the fusion's output of them.
         """
-        features, _, prediction = self._run(inputs)
-        return prediction, features[:, -1]
+        values, _, prediction = self._run(inputs)
+        return prediction, values[:, self.smm.horizon :]
 
     def error_components(self, inputs: Tensor) -> Tensor:
-        """(B, 2, N_q): squared error of the prediction, averaged over E_d."""
-        prediction, target = self.predict(inputs)
-        return (prediction - target).square().mean(dim=-1)
+        """(B, 2, N_q): squared error of the prediction, averaged over the score steps and E_d.
+
+        Raises:
+            ValueError: for fused targets, which have no branches.
+        """
+        if self.target != 'branches':
+            raise ValueError(
+                "target: expected 'branches' for the errors of each branch, which the fused "
+                f'features do not have, got {self.target!r}'
+            )
+        return self._score_error(inputs).mean(dim=(1, -1))
 
     def errors(self, inputs: Tensor) -> Tensor:
-        """(B,): mean squared error of each object's prediction, the raw anomaly score."""
-        return self.error_components(inputs).mean(dim=(1, 2))
+        """(B,): squared error of each object's prediction, averaged over the score steps and all
+        features; the raw anomaly score."""
+        return self._score_error(inputs).flatten(1).mean(dim=1)
 
     def diagnostics(self, inputs: Tensor) -> dict[str, Tensor]:
         """What tells a predictor that learns from one that does not, over a batch.
 
         Returns:
-            Scalars without gradient. ``err_over_copy``: error over that of repeating the last input
-            step; ``err_over_mean``: error over that of predicting the training mean; both are below
-            one where the model adds something. ``fused_std``: standard deviation of the fused
-            features over the batch; towards zero the fusion has collapsed.
+            Scalars without gradient. ``err_over_copy``: error on the loss steps over that of
+            repeating the last input step; ``err_over_mean``: error on the loss steps over that of
+            predicting the mean, which is the training set's for the branches and that of the
+            batch's tubes for fused features; both are below one where the model adds something.
+            ``fused_std``: standard deviation of the fused input steps over the batch; towards zero
+            the fusion has collapsed. With fused targets a loss that falls says nothing by itself:
+            look for one of these ratios to fall, and for ``fused_std`` to stay.
         """
         with torch.no_grad():
             return self._diagnostics(*self._run(inputs))
@@ -180,13 +233,17 @@ class TemporalModel(BaseModel):
         """Loss, prediction or errors.
 
         Args:
-            inputs: (B, T, 2, N_q, E_d), frozen features, oldest first; the last is the target.
+            inputs: (B, T, 2, N_q, E_d), frozen features, oldest first.
             data_samples: not used; MMEngine's interface.
             mode: ``'loss'``, ``'tensor'`` or ``'predict'``.
 
         Returns:
-            ``'loss'``: ``loss`` and the entries of :meth:`diagnostics`, for the log. ``'tensor'``:
-            the prediction (B, 2, N_q, E_d), standardised. ``'predict'``: :meth:`errors`.
+            ``'loss'``: ``loss``, the mean squared error on the loss steps, and the entries of
+            :meth:`diagnostics`, for the log. ``'tensor'``: the prediction (B, L, *target).
+            ``'predict'``: :meth:`errors`.
+
+        Raises:
+            ValueError: for another mode or shape.
         """
         if mode == 'tensor':
             return self.predict(inputs)[0]
@@ -194,31 +251,59 @@ class TemporalModel(BaseModel):
             return self.errors(inputs)
         if mode != 'loss':
             raise ValueError(f"mode: expected 'loss', 'tensor' or 'predict', got {mode!r}")
-        features, fused, prediction = self._run(inputs)
-        loss = (prediction - features[:, -1]).square().mean()
-        return dict(loss=loss, **self._diagnostics(features, fused.detach(), prediction.detach()))
+        values, fused, prediction = self._run(inputs)
+        loss = self._error(prediction, values, self.loss_steps).mean()
+        return dict(
+            loss=loss, **self._diagnostics(values.detach(), fused.detach(), prediction.detach())
+        )
 
     def _run(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Standardised features, fused input steps (B, L, N_q, E_d) and prediction."""
+        """What is predicted at every step of the tube (B, T, *target), fused input steps
+        (B, L, N_q, E_d) and prediction (B, L, *target)."""
         if inputs.ndim != 5 or tuple(inputs.shape[1:]) != (self.steps, *self.feature_shape):
             raise ValueError(
                 f'inputs: expected (B, T={self.steps}, 2, N_q, E_d) with (2, N_q, E_d) = '
                 f'{self.feature_shape}, got {tuple(inputs.shape)}'
             )
-        features = self.standardize(inputs)
-        fused = self.fusion(features[:, : self.smm.window])
-        return features, fused, self.predict_encoded(self.smm.encode(fused.flatten(2)))
+        features, window = self.standardize(inputs), self.smm.window
+        if self.target == 'fused':
+            values = self.fusion(features)
+            fused = values[:, :window]
+        else:
+            values = features
+            fused = self.fusion(features[:, :window])
+        return values, fused, self.predict_encoded(self.smm.encode(fused.flatten(2)))
 
-    def _diagnostics(
-        self, features: Tensor, fused: Tensor, prediction: Tensor
-    ) -> dict[str, Tensor]:
+    def _error(self, prediction: Tensor, values: Tensor, steps: str) -> Tensor:
+        """Squared error (B, s, *target) on the s 'unseen' or 'all' steps.
+
+        Args:
+            prediction: (B, L, *target), or one guess for every step, (B or 1, 1, *target).
+            values: (B, T, *target) of :meth:`_run`.
+            steps: ``'unseen'`` or ``'all'``.
+        """
+        count = self.smm.unseen if steps == 'unseen' else self.smm.window
+        # The newest predicted step is the tube's last one, so both are counted from the end.
+        return (prediction[:, -count:] - values[:, -count:]).square()
+
+    def _score_error(self, inputs: Tensor) -> Tensor:
+        """Squared error (B, s, *target) on the score steps."""
+        values, _, prediction = self._run(inputs)
+        return self._error(prediction, values, self.score_steps)
+
+    def _diagnostics(self, values: Tensor, fused: Tensor, prediction: Tensor) -> dict[str, Tensor]:
         """Entries of :meth:`diagnostics` from the results of :meth:`_run`."""
-        target = features[:, -1]
-        error = (prediction - target).square().mean()
-        copy = (features[:, self.smm.window - 1] - target).square().mean()
+        last = values[:, self.smm.window - 1 : self.smm.window]
+        if self.target == 'fused':
+            mean = values.mean(dim=(0, 1), keepdim=True)
+        else:  # standardised
+            mean = torch.zeros_like(last)
+        error, copy_error, mean_error = (
+            self._error(guess, values, self.loss_steps).mean() for guess in (prediction, last, mean)
+        )
         tiny = torch.finfo(error.dtype).tiny
         return dict(
-            err_over_copy=error / copy.clamp(min=tiny),
-            err_over_mean=error / target.square().mean().clamp(min=tiny),
+            err_over_copy=error / copy_error.clamp(min=tiny),
+            err_over_mean=error / mean_error.clamp(min=tiny),
             fused_std=fused.flatten(0, 1).std(dim=0, correction=0).mean(),
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmcv.ops import nms
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
@@ -38,6 +38,9 @@ class MMDetProposer(BaseProposer):
         ValueError: If the checkpoint cannot be loaded safely or does not fit the config.
     """
 
+    speed_only = ('device',)
+    file_arguments = ('config', 'checkpoint')
+
     def __init__(
         self,
         config: str,
@@ -55,7 +58,7 @@ class MMDetProposer(BaseProposer):
         super().__init__(**kwargs)
         self._inference = inference_detector
         self.score_thr, self.nms_iou, self.min_side = score_thr, nms_iou, min_side
-        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        device = device or get_device()
         if '::' in config:
             detector_cfg = get_config(config)
         elif Path(config).is_file():

@@ -1,22 +1,32 @@
 """Ground floor: what the rooms hand to one another, and how it lies on disk."""
 
-from .artifacts import StageFolder, atomic_path, digest, write_json
-from .caption_file import SENTENCES, caption_path, read_captions, write_captions
-from .checkpoints import load_fitting_weights, read_weights, weights_digest
+from .caption_file import SENTENCES, read_captions, write_captions
+from .checkpoints import load_fitting_weights, read_checkpoint, read_weights, weights_digest
+from .files import FileDigests, atomic_path, digest, file_digest, write_json
 from .frame_objects import FrameObjects
 from .object_tubes import ObjectTubes
+from .stage_folder import StageFolder
+from .tube_spec import TubeSpec
+from .work_dir import WorkDir, captions_path, measurement_path, tubes_path
 
 __all__ = [
     'SENTENCES',
+    'FileDigests',
     'FrameObjects',
     'ObjectTubes',
     'StageFolder',
+    'TubeSpec',
+    'WorkDir',
     'atomic_path',
-    'caption_path',
+    'captions_path',
     'digest',
+    'file_digest',
     'load_fitting_weights',
+    'measurement_path',
     'read_captions',
+    'read_checkpoint',
     'read_weights',
+    'tubes_path',
     'weights_digest',
     'write_captions',
     'write_json',

@@ -9,18 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .artifacts import atomic_path
+from .files import atomic_path
 from .object_tubes import ObjectTubes
 
 #: The sentences of one tube, in their fixed order (paper, section 3.2): branch 1 learns the first,
 #: branch 2 the other three.
 SENTENCES = ('action', 'appearance', 'background', 'object')
-
-
-def caption_path(folder: Path, video: str, stride: int = 1) -> Path:
-    """Where the captions of a video's tubes lie; those of tubes that are fast-forwarded, taking
-    every ``stride``-th frame, in folders of their own."""
-    return folder / ('' if stride == 1 else f'stride_{stride}') / f'{video}.jsonl'
 
 
 def write_captions(

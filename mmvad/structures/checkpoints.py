@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The state dict of a checkpoint, loaded without running code from it.
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint, loaded without running code from it.
 
     Args:
         path: A file, or a URL.
+
+    Returns:
+        What it holds; always a dict with a ``state_dict`` of tensors.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -39,7 +43,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f'{path}: expected a checkpoint, a dict of weights or with a state_dict')
-    return state
+    return content if state is not content else dict(state_dict=state)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of a checkpoint; see :func:`read_checkpoint`."""
+    return read_checkpoint(path)['state_dict']
 
 
 def load_fitting_weights(
@@ -79,10 +88,10 @@ def load_fitting_weights(
     model.load_state_dict({key: state[key] for key in own})
 
 
-def weights_digest(model: nn.Module) -> str:
-    """A short hash of all weights and buffers."""
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """A short hash of weights and their names."""
     sha = hashlib.sha256()
-    for key, value in model.state_dict().items():
+    for key in sorted(state):
         sha.update(key.encode())
-        sha.update(value.detach().cpu().contiguous().numpy().tobytes())
+        sha.update(state[key].detach().cpu().contiguous().numpy().tobytes())
     return sha.hexdigest()[:16]

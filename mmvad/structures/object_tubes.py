@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .artifacts import atomic_path
+from .files import atomic_path
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmvad.structures.artifacts import atomic_path
+from mmvad.structures import atomic_path
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LEGIBLE_HEIGHT = 480  # pixels; below it, box labels cover the objects

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mmvad.structures.artifacts import atomic_path
+from mmvad.structures import atomic_path
 
 DPI = 120
 _SCORE = '#14507a'

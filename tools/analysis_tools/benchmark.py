@@ -9,16 +9,18 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
+from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
-from mmvad.datasets import TubeSweep, sweep
+from mmvad.datasets import TubeSweep, inference_pipeline, sweep
 from mmvad.datasets.transforms import TokenizeCaptions
-from mmvad.engine.stages import inference_copy
+from mmvad.engine import read_config
+from mmvad.methods.objects import find_tubes
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS
-from mmvad.structures import FrameObjects, ObjectTubes
+from mmvad.structures import FrameObjects
 
 
 def seconds(work: Callable[[], object], at_least: float = 2.0) -> float:
@@ -49,41 +51,35 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, help='tubes; default: that of stage features')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('benchmark', scope_name='mmvad')
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    device = torch.device(get_device())
     rows: list[tuple[str, float | None, float, str]] = []
 
     videos = DATASETS.build(cfg.train_dataset)
     video = next(iter(videos.lengths))
     source = videos.source(video)
     count = min(args.frames, len(source))
-    model = MODELS.build(cfg.model).to(device).eval()
-    fast = inference_copy(model)
-    first = model.temporal.steps - 1
+    model = MODELS.build(cfg.model).to(device).eval().optimize_for_inference()
+    first, steps = model.tube.first_scored, model.tube.steps
+    scored = count - first
+    if scored < 1:
+        raise ValueError(f'--frames: {count}, expected at least {first + 1}, those of one tube')
 
-    proposer = PROPOSERS.build(cfg.proposer)
-    proposer.fit([source])
-    proposer.start(source)
     frames = [source[i] for i in range(count)]
+    proposer = PROPOSERS.build(cfg.proposer)
+    proposer.fit([frames])
     start = time.perf_counter()
-    found = {i: proposer.propose(frame) for i, frame in enumerate(frames)}
+    tubes = find_tubes(frames, proposer, first)
     passed = time.perf_counter() - start
-    objects = sum(len(boxes) for boxes, _ in found.values())
-    rows.append(('boxes', count / passed, objects / passed, ''))
-    tubes = ObjectTubes.from_frames(
-        {i: pair for i, pair in found.items() if i >= first}, len(source), source.frame_shape
-    )
+    rows.append(('boxes', scored / passed, len(tubes) / passed, ''))
     if not len(tubes):
         raise ValueError(f'{video}: no object in its first {count} frames; give more --frames')
-    scored = count - first
 
     captioner = CAPTIONERS.build(cfg.captioner)
     samples = [
         FrameObjects(imgs, tubes.boxes[tubes.at(f)], tubes.objects[tubes.at(f)], video, f)
-        for f, imgs in sweep(source, np.unique(tubes.frames), model.temporal.steps)
+        for f, imgs in sweep(source, np.unique(tubes.frames), steps)
     ]
     captioner.fit(iter(samples))
     start = time.perf_counter()
@@ -91,7 +87,7 @@ def main() -> None:
     passed = time.perf_counter() - start
     rows.append(('captions', scored / passed, len(tubes) / passed, ''))
 
-    tube_sweep = TubeSweep(source, tubes, model.temporal.steps, cfg.stages.features.pipeline, video)
+    tube_sweep = TubeSweep(source, tubes, steps, inference_pipeline(model.tube), video)
     start = time.perf_counter()
     items = list(tube_sweep)
     passed = time.perf_counter() - start
@@ -102,8 +98,8 @@ def main() -> None:
     pool = torch.cat([item['inputs'] for item in items])
     batch = pool[torch.arange(size) % len(pool)].to(device)
     with FlopCounterMode(display=False) as counter:
-        features = fast.extract(batch)
-    took = seconds(lambda: fast.extract(batch))
+        features = model.extract(dict(inputs=batch))['patterns']
+    took = seconds(lambda: model.extract(dict(inputs=batch)))
     share = counter.get_total_flops() / took / peak
     per_frame = len(tubes) / scored
     rows.append(
@@ -112,11 +108,7 @@ def main() -> None:
 
     spatial = MODELS.build(cfg.model.spatial).to(device).train()
     step = cfg.stages.spatial.train_dataloader.batch_size
-    tokenize = next(
-        TokenizeCaptions(t.context_length)
-        for t in cfg.stages.spatial.train_dataloader.dataset.pipeline
-        if t.type == 'TokenizeCaptions'
-    )
+    tokenize = TokenizeCaptions(spatial.text_length)
     picks = [captions[i % len(captions)] for i in range(step)]
     tokens = [tokenize(dict(captions=caption))['tokens'] for caption in picks]
     data = dict(
@@ -139,13 +131,14 @@ def main() -> None:
     took = seconds(lambda: model.temporal(inputs, mode='loss')['loss'].backward())
     rows.append(('temporal training', None, step / took, ''))
 
-    attributes = None
-    if 'attributes' in items[0]:
-        attributes = torch.cat([item['attributes'] for item in items])
-        attributes = attributes[torch.arange(size) % len(attributes)].to(device)
-    model.calibrate(features, torch.arange(size) % 2, attributes)
+    measured = dict(patterns=features)
+    for name in model.tube.measure:
+        values = torch.cat([item['measurements'][name] for item in items])
+        measured[name] = values[torch.arange(size) % len(values)]
+    videos = torch.arange(size) % 2
+    model.calibrate(measured, videos, held_out=videos == 1)
     with torch.no_grad():
-        took = seconds(lambda: model.score(features, attributes))
+        took = seconds(lambda: model.score(measured))
     rows.append(('scores', len(features) / took / per_frame, len(features) / took, ''))
 
     height, width = source.frame_shape

@@ -1,7 +1,8 @@
 """Put simple predictors in SMM's place, on the features that a staged run has stored.
 
-Prints a table: frame-level AUC in per cent of each predictor's error, over both branches' features
-and over each one's, and the mean error on training tubes over that of predicting the mean.
+Prints a table: frame-level AUC in per cent of each predictor's error on the tube's last step, over
+both branches' features and over each one's, and the mean error on training tubes over that of
+predicting the mean.
 """
 
 from __future__ import annotations
@@ -11,31 +12,35 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import DefaultScope
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
-from mmvad.datasets import FeatureDataset
+from mmvad.datasets import MeasurementDataset
+from mmvad.engine import read_config
+from mmvad.methods.objects import build_model
 from mmvad.models import LocalVAD, ObjectScorer
-from mmvad.registry import METRICS, MODELS
+from mmvad.registry import METRICS
+from mmvad.structures import WorkDir
 
 # (n, T, 2, N_q, E_d) standardised features to the prediction of the last step, (n, 2, N_q, E_d)
 Predictor = Callable[[Tensor], Tensor]
 
 
-def linear_predictor(features: Tensor, components: int) -> Predictor:
+def linear_predictor(features: Tensor, components: int, window: int) -> Predictor:
     """A free linear map fitted in closed form: what SMM's fixed motion components compete with.
 
     Args:
         features: (n, T, 2, N_q, E_d), standardised, of training tubes.
         components: Principal components of a step that the map sees, as many as SMM has.
+        window: L, input steps.
     """
 
     def encode(values: Tensor) -> Tensor:
-        steps = values[:, :-1].flatten(2)
+        steps = values[:, :window].flatten(2)
         encoded = pca.transform(steps.flatten(0, 1).numpy())
         return torch.from_numpy(encoded).unflatten(0, steps.shape[:2]).flatten(1).numpy()
 
@@ -53,37 +58,41 @@ def main() -> None:
     parser.add_argument('--num-tubes', type=int, default=10000, help='training tubes to fit on')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('compare_predictors', scope_name='mmvad')
 
-    model: LocalVAD = MODELS.build(cfg.model).load_trained(args.work_dir / 'localvad.pth').eval()
-    temporal = model.temporal
+    model: LocalVAD = build_model(cfg, args.work_dir / 'localvad.pth').eval()
+    temporal, place = model.temporal, WorkDir(args.work_dir)
+    if temporal.target != 'branches':
+        raise ValueError(f"model.temporal.target: expected 'branches', got {temporal.target!r}")
     train, test = (
-        FeatureDataset(
-            videos=videos,
-            proposals=str(args.work_dir / 'proposals' / split),
-            features=str(args.work_dir / 'features' / split),
-            window=temporal.steps - 1,
+        MeasurementDataset(
+            videos,
+            place.stage('proposals', split),
+            place.stage('features', split),
+            ('patterns',),
+            model.tube.first_scored,
             test_mode=split == 'testing',
         )
         for split, videos in (('training', cfg.train_dataset), ('testing', cfg.test_dataset))
     )
-    inputs, videos, _ = train.subset(args.num_tubes)
-    known = temporal.standardize(inputs)
+    measured, videos, held_out = train.subset(
+        args.num_tubes, cfg.stages.calibrate.get('held_out', 0.2)
+    )
+    known = temporal.standardize(measured['patterns'])
     frames = [test[index] for index in range(len(test))]
-    new = temporal.standardize(torch.cat([frame['inputs'] for frame in frames]))
-    sizes = [len(frame['inputs']) for frame in frames]
+    new = temporal.standardize(torch.cat([frame['inputs']['patterns'] for frame in frames]))
+    sizes = [len(frame['data_samples'].pred_instances) for frame in frames]
+    window = model.tube.window
 
     def smm(values: Tensor) -> Tensor:
-        fused = temporal.fusion(values[:, :-1])
-        return temporal.predict_encoded(temporal.smm.encode(fused.flatten(2)))
+        fused = temporal.fusion(values[:, :window])
+        return temporal.predict_encoded(temporal.smm.encode(fused.flatten(2)))[:, -1]
 
     predictors: dict[str, Predictor] = {
         f'SMM, {temporal.smm.drive}': smm,
-        'free linear map': linear_predictor(known, temporal.smm.num_components),
-        'copy the last step': lambda values: values[:, -2],
+        'free linear map': linear_predictor(known, temporal.smm.num_components, window),
+        'copy the last step': lambda values: values[:, window - 1],
         'training mean': lambda values: torch.zeros_like(values[:, -1]),
     }
     branches = {'both': slice(None)} | {
@@ -105,25 +114,16 @@ def main() -> None:
                 for values in (known, new)
             )
         for branch, chosen in branches.items():
-            scorer = ObjectScorer(dict(smm=1.0))
-            scorer.fit(dict(smm=fitted[:, chosen].mean(dim=1)), videos)
-            scores = scorer(dict(smm=scored[:, chosen].mean(dim=1)))['smm'].split(sizes)
-            metric = METRICS.build(evaluator)
+            scorer = ObjectScorer(dict(smm=dict(type='PredictionError')))
+            errors = fitted[:, chosen].mean(dim=1)
+            scorer.fit(dict(prediction_error=errors), videos, held_out)
+            scores = scorer(dict(prediction_error=scored[:, chosen].mean(dim=1)))['smm']
+            metric = METRICS.build(dict(evaluator, floors=scorer.floors))
             metric.dataset_meta = test.metainfo
-            for frame, values in zip(frames, scores, strict=True):
-                sample = frame['data_samples']
-                instances = dict(bboxes=sample.pred_instances.bboxes, smm=values)
-                metric.process(
-                    None,
-                    [
-                        dict(
-                            video=sample.video,
-                            frame=sample.frame,
-                            floor=scorer.floors,
-                            pred_instances=instances,
-                        )
-                    ],
-                )
+            for frame, values in zip(frames, scores.split(sizes), strict=True):
+                sample = frame['data_samples'].clone()
+                sample.pred_instances.smm = values
+                metric.process(None, [sample.to_dict()])
             figures = metric.evaluate(len(frames))
             share = fitted[:, chosen].mean() / known[:, -1, chosen].square().mean()
             cells = f'{share:.2f} | {figures["auc/micro"]:.1f} | {figures["auc/micro_raw"]:.1f}'

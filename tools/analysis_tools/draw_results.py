@@ -13,16 +13,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
-from mmvad.datasets import VideoDataset
+from mmvad.datasets import VideoDataset, inference_pipeline
+from mmvad.engine import read_config
+from mmvad.methods.objects import build_model
 from mmvad.models import LocalVAD
-from mmvad.registry import DATASETS, MODELS, TRANSFORMS
-from mmvad.structures import ObjectTubes
+from mmvad.registry import DATASETS, TRANSFORMS
+from mmvad.structures import ObjectTubes, WorkDir, tubes_path
 from mmvad.visualization import (
     VideoOverview,
     draw_objects,
@@ -48,11 +50,10 @@ def patterns_of(
     videos: VideoDataset,
     model: LocalVAD,
     tubes: dict[str, ObjectTubes],
-    pipeline: list[dict],
     objects: list[tuple[str, int]],
 ) -> list[list[np.ndarray]]:
     """A crop and a heat map of each branch for each (video, row) object."""
-    transforms = Compose([TRANSFORMS.build(cfg) for cfg in pipeline])
+    transforms = Compose([TRANSFORMS.build(cfg) for cfg in inference_pipeline(model.tube)])
     context = max(getattr(t, 'context', 0) for t in transforms.transforms)
     pictures = []
     for video, row in objects:
@@ -72,7 +73,7 @@ def patterns_of(
         # Of the heat maps' size.
         column = [cv2.resize(image, (160, 160), interpolation=cv2.INTER_CUBIC)]
         for name, branch in model.spatial.branches.items():
-            distance = model.scorer.distances[name]
+            distance = model.scorer.terms[name]
 
             def unlike(patterns: Tensor, distance=distance) -> Tensor:
                 return (patterns.flatten(1) - distance.mean).norm(dim=1)
@@ -92,35 +93,30 @@ def main() -> None:
     parser.add_argument('--objects', type=int, default=10, help='objects of each kind')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('draw_results', scope_name='mmvad')
     videos: VideoDataset = DATASETS.build(cfg.test_dataset)
     if not videos.labels:
         raise ValueError('test_dataset: no labels to tell normal from abnormal frames by')
     channel = cfg.stages.test.evaluator.score
-
-    def scores_of(video: str, folder: str = '.') -> np.ndarray:
-        path = args.work_dir / 'scores' / folder / f'{video}.npy'
-        return np.load(path, allow_pickle=False)
-
-    scores = {video: scores_of(video) for video in videos.lengths}
+    place = WorkDir(args.work_dir)
+    scores, raw = (
+        {video: np.load(path(video), allow_pickle=False) for video in videos.lengths}
+        for path in (place.scores, place.raw_scores)
+    )
     curves = [
-        VideoOverview(
-            f'Video {video}', [], [], scores[video], videos.labels[video], scores_of(video, 'raw')
-        )
+        VideoOverview(f'Video {video}', [], [], scores[video], videos.labels[video], raw[video])
         for video in videos.lengths
     ]
     plot_score_grid(curves, f'{args.prefix}_curves.png')
 
-    model: LocalVAD = MODELS.build(cfg.model).load_trained(args.work_dir / 'localvad.pth').eval()
+    model: LocalVAD = build_model(cfg, args.work_dir / 'localvad.pth').eval()
     model.requires_grad_(False)
-    folder = args.work_dir / 'proposals' / 'testing'
-    tubes = {video: ObjectTubes.load(folder / f'{video}.npz') for video in videos.lengths}
+    folder = place.stage('proposals', 'testing')
+    tubes = {video: ObjectTubes.load(tubes_path(folder, video)) for video in videos.lengths}
     tables = {}
     for video in videos.lengths:
-        with np.load(args.work_dir / 'objects' / f'{video}.npz', allow_pickle=False) as stored:
+        with np.load(place.objects(video), allow_pickle=False) as stored:
             tables[video] = {key: stored[key] for key in ('frames', 'boxes', channel)}
 
     # All objects in one list, and the highest ones of abnormal frames against the middle of
@@ -128,9 +124,10 @@ def main() -> None:
     every = [(video, row) for video, held in tubes.items() for row in range(len(held))]
     frames = np.array([int(tubes[video].frames[row]) for video, row in every])
     label = np.array([videos.labels[v][f] for (v, _), f in zip(every, frames, strict=True)])
-    score = np.array([_score_of(tables[v], tubes[v], row, channel) for v, row in every])
+    # Objects are stored by the numbers of their tubes.
+    score = np.concatenate([tables[video][channel] for video in tubes])
     far = 10 * frames.max()
-    place = frames + far * np.unique([v for v, _ in every], return_inverse=True)[1]
+    apart = frames + far * np.unique([v for v, _ in every], return_inverse=True)[1]
     abnormal = np.flatnonzero(label == 1)
     abnormal = abnormal[np.argsort(-score[abnormal], kind='stable')]
     normal = np.flatnonzero(label == 0)
@@ -140,9 +137,9 @@ def main() -> None:
         ('Normal frames, objects of middling score', normal),
         ('Abnormal frames, objects of highest score', abnormal),
     ):
-        picks = pick_apart(order, place, args.objects, 40)
+        picks = pick_apart(order, apart, args.objects, 40)
         blocks[f'{title}: crop, {", ".join(model.spatial.branches)}'] = patterns_of(
-            videos, model, tubes, cfg.stages.features.pipeline, [every[i] for i in picks]
+            videos, model, tubes, [every[i] for i in picks]
         )
     plot_pictures(blocks, f'{args.prefix}_patterns.png')
 
@@ -151,13 +148,13 @@ def main() -> None:
     value = np.concatenate(list(scores.values()))
     truth = np.concatenate([videos.labels[video] for video in videos.lengths])
     number = np.repeat(np.arange(len(scores)), list(videos.lengths.values()))
-    place = np.array([frame for _, frame in flat]) + far * number
+    apart = np.array([frame for _, frame in flat]) + far * number
     blocks = {}
     for title, kind, sign in (('False alarms', 0, -1), ('Misses', 1, 1)):
         order = np.flatnonzero(truth == kind)
         order = order[np.argsort(sign * value[order], kind='stable')]
         # A video of its own for each.
-        picks = sorted(flat[i] for i in pick_apart(order, place, 3, far))
+        picks = sorted(flat[i] for i in pick_apart(order, apart, 3, far))
         block = []
         for video, frame in picks:
             table = tables[video]
@@ -167,13 +164,6 @@ def main() -> None:
         where = ', '.join(f'video {video} frame {frame}' for video, frame in picks)
         blocks[f'{title}: {where}'] = block
     plot_pictures(blocks, f'{args.prefix}_failures.png', width=3.6)
-
-
-def _score_of(table: dict[str, np.ndarray], tubes: ObjectTubes, row: int, channel: str) -> float:
-    """Score of a tube; the metric's table is in another order within a frame."""
-    here = np.flatnonzero(table['frames'] == tubes.frames[row])
-    match = np.abs(table['boxes'][here] - tubes.objects[row]).sum(axis=1).argmin()
-    return float(table[channel][here[match]])
 
 
 if __name__ == '__main__':

@@ -30,6 +30,8 @@ branch = dict(
 )
 model = dict(
     type='LocalVAD',
+    # From this the pipelines, their depths and the windows of the temporal part follow.
+    tube=dict(window=5, horizon=1, crop_size=(224, 224)),
     spatial=dict(
         type='SpatialModel',
         data_preprocessor=dict(type='TubeDataPreprocessor'),
@@ -44,13 +46,17 @@ model = dict(
         num_queries=32,
         embed_dim=256,
         fusion=dict(type='CrossAttentionFusion', num_heads=8),
-        smm=dict(type='SMM', num_components=64, window=5, horizon=1, drive='sum'),
+        smm=dict(type='SMM', num_components=64, drive='sum'),
     ),
     scorer=dict(
         type='ObjectScorer',
-        weights=dict(smm=1.0, action=0.5, appearance=0.5),
-        dims=64,
-        num_reference=4000,
-        neighbours=100,
+        terms=dict(
+            smm=dict(type='PredictionError', weight=1.0),
+            action=dict(type='NearestDistance', of='action', weight=0.5, dims=64, neighbours=100),
+            appearance=dict(
+                type='NearestDistance', of='appearance', weight=0.5, dims=64, neighbours=100
+            ),
+        ),
+        channels=dict(spatial=('action', 'appearance'), both=('smm', 'action', 'appearance')),
     ),
 )

@@ -29,6 +29,17 @@ branch = dict(
     in_channels=5,
 )
 model = dict(
+    tube=dict(
+        crop_size=(32, 32),
+        flow=dict(type='ComputeTubeFlow', pairs=2, short_side=240),
+        # Fast-forwarded, normal video shows more than normal speeds, and gets words for them.
+        strides=(1, 2, 3),
+        measure=dict(
+            attributes=dict(
+                type='MeasureAttributes', quantities=('speed', 'peak_speed', 'width', 'height')
+            ),
+        ),
+    ),
     spatial=dict(
         branches=dict(_delete_=True, action=branch, appearance=dict(branch, in_channels=3)),
         data_preprocessor=dict(brightness=10.0, contrast=0.1),
@@ -37,8 +48,13 @@ model = dict(
     # Beside what is learned, attributes measured without learning are weighed; all are reported
     # apart.
     scorer=dict(
-        dims=32,
-        num_reference=2500,
-        weights=dict(smm=0.25, action=1.0, appearance=0.25, attributes=2.0),
+        terms=dict(
+            smm=dict(weight=0.25),
+            action=dict(weight=1.0, dims=32, num_reference=2500),
+            appearance=dict(weight=0.25, dims=32, num_reference=2500),
+            attributes=dict(
+                type='NearestDistance', of='attributes', weight=2.0, num_reference=2500
+            ),
+        ),
     ),
 )

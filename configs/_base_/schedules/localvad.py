@@ -1,12 +1,9 @@
-# The paper's schedules (section 4.2) and the pipelines of the stages.
-crop_size = (224, 224)
-
+# The stages of LocalVAD, with the paper's schedules (section 4.2).
 stages = dict(
-    tubes=dict(train_stride=1),
-    # The strides at which tubes are shown to the captioner and to the branches: fast-forwarded,
-    # normal video shows more than normal speeds, and gets words for them.
-    captions=dict(fit_frames=200, strides=(1,)),
+    tubes=dict(type='TubesStage', train_stride=1),
+    captions=dict(type='CaptionsStage', fit_frames=200),
     spatial=dict(
+        type='SpatialStage',
         train_dataloader=dict(
             batch_size=120,
             num_workers=8,
@@ -15,17 +12,6 @@ stages = dict(
             collate_fn=dict(type='default_collate'),
             # An epoch is 1000 steps, whatever the size of the dataset.
             sampler=dict(type='EpochSubsetSampler', num_samples=120 * 1000),
-            dataset=dict(
-                type='TubeDataset',
-                # The runner fills in the strides and the folder.
-                pipeline=[
-                    dict(type='LoadTubeFrames', depth=1),
-                    dict(type='CropTubes', size=crop_size),
-                    dict(type='LoadTubeCaptions', folder=''),
-                    dict(type='TokenizeCaptions', context_length=32),
-                    dict(type='PackTubeInputs', single=True),
-                ],
-            ),
         ),
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=60),
         optim_wrapper=dict(
@@ -38,15 +24,9 @@ stages = dict(
             dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=5000, end=60000),
         ],
     ),
-    features=dict(
-        batch_size=16,
-        num_workers=1,
-        pipeline=[
-            dict(type='CropTubes', size=crop_size),
-            dict(type='PackTubeInputs'),
-        ],
-    ),
+    features=dict(type='LocalVADFeaturesStage', batch_size=16, num_workers=1),
     temporal=dict(
+        type='TemporalStage',
         # Training tubes that the features' mean and standard deviation are taken from.
         statistics_tubes=5000,
         train_dataloader=dict(
@@ -56,14 +36,16 @@ stages = dict(
             drop_last=True,
             collate_fn=dict(type='default_collate'),
             sampler=dict(type='DefaultSampler', shuffle=True),
-            dataset=dict(type='FeatureDataset'),
         ),
-        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=5),
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=20),
         optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=5e-5)),
         param_scheduler=[dict(type='ExponentialLR', gamma=0.99, by_epoch=True)],
-        custom_hooks=[dict(type='CalibrateHook', num_tubes=10000)],
+    ),
+    calibrate=dict(
+        type='LocalVADCalibrateStage', model_file='localvad.pth', num_tubes=10000, held_out=0.2
     ),
     test=dict(
+        type='TestStage',
         batch_size=8,
         annotate=1,
         evaluator=dict(type='VADMetric', score='both', smoothing=dict(type='gaussian', sigma=3)),

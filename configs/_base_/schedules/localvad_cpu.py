@@ -1,27 +1,16 @@
 # Schedules for two CPU cores.
 _base_ = './localvad.py'
-crop_size = (32, 32)
 stages = dict(
     # Neighbouring frames hold nearly the same objects.
     tubes=dict(train_stride=4),
-    captions=dict(strides=(1, 2, 3)),
     spatial=dict(
+        cache_frames=3000,
+        cache_flows=5000,
         train_dataloader=dict(
             batch_size=64,
             num_workers=0,
             persistent_workers=False,
             sampler=dict(num_samples=64 * 60),
-            dataset=dict(
-                cache_frames=3000,
-                pipeline=[
-                    dict(type='LoadTubeFrames', depth=3),
-                    dict(type='ComputeTubeFlow', keep=5000),
-                    dict(type='CropTubes', size=crop_size),
-                    dict(type='LoadTubeCaptions', folder=''),
-                    dict(type='TokenizeCaptions', context_length=32),
-                    dict(type='PackTubeInputs', single=True),
-                ],
-            ),
         ),
         train_cfg=dict(max_epochs=10),
         # Fused: one pass over the text side's large table of words in place of ten.
@@ -31,16 +20,7 @@ stages = dict(
             dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=60, end=600),
         ],
     ),
-    features=dict(
-        batch_size=64,
-        num_workers=0,
-        pipeline=[
-            dict(type='ComputeTubeFlow'),
-            dict(type='CropTubes', size=crop_size),
-            dict(type='MeasureAttributes'),
-            dict(type='PackTubeInputs'),
-        ],
-    ),
+    features=dict(batch_size=64, num_workers=0),
     temporal=dict(
         train_dataloader=dict(batch_size=128, num_workers=0, persistent_workers=False),
         train_cfg=dict(max_epochs=10),
@@ -49,7 +29,6 @@ stages = dict(
     test=dict(
         evaluator=dict(
             score='all',
-            channels=('smm', 'action', 'appearance', 'spatial', 'both', 'attributes', 'all'),
             tracking=dict(sigma=8.0, min_iou=0.1, prior=8.0),
         ),
     ),

@@ -9,21 +9,22 @@ from collections.abc import Sequence
 
 from mmcv.transforms import BaseTransform
 
-from mmvad.motion import AttributeMeter, attribute_vectors
+from mmvad.motion import QUANTITIES, AttributeMeter, attribute_vectors
 from mmvad.registry import TRANSFORMS
 from mmvad.structures import FrameObjects
 
 
 @TRANSFORMS.register_module()
 class MeasureAttributes(BaseTransform):
-    """Measure motion, size and place of objects, for the scorer's attribute channel.
+    """Measure motion, size and place of objects, as a measurement that score terms can take.
 
     Required keys: ``imgs`` (T frames), ``boxes`` and ``objects`` (n, 4), ``video``, ``frame``.
-    Where ComputeTubeFlow stands before it, its ``flows`` are taken. Added: ``attributes`` (n, P)
-    float32.
+    Where ComputeTubeFlow stands before it, its ``flows`` are taken. Added:
+    ``measurements[name]``, (n, P) float32.
 
     Args:
-        quantities: What to measure; see :data:`mmvad.motion.attributes.QUANTITIES`. Where an
+        name: Of the measurement.
+        quantities: What to measure; see :data:`mmvad.motion.QUANTITIES`. Where an
             object is ('foot', the lower edge over the frame's height) and which way it goes
             ('velocity') belong here only if the camera of training and test is the same and the
             training videos show every place that people normally use.
@@ -31,9 +32,16 @@ class MeasureAttributes(BaseTransform):
 
     def __init__(
         self,
+        name: str = 'attributes',
         quantities: Sequence[str] = ('speed', 'peak_speed', 'width', 'height'),
     ) -> None:
+        self.name = name
         self.quantities = tuple(quantities)
+        if unknown := [q for q in self.quantities if q not in QUANTITIES]:
+            raise ValueError(
+                f'MeasureAttributes.quantities: expected some of {sorted(QUANTITIES)}, '
+                f'got {unknown}'
+            )
         self.measure = AttributeMeter()
 
     def transform(self, results: dict) -> dict:
@@ -47,5 +55,6 @@ class MeasureAttributes(BaseTransform):
         flow = None
         if 'flows' in results:
             flow = results['flows'][-1] * (min(results['imgs'][-1].shape[:2]) / 100)
-        results['attributes'] = attribute_vectors(self.measure(sample, flow), self.quantities)
+        vectors = attribute_vectors(self.measure(sample, flow), self.quantities)
+        results.setdefault('measurements', {})[self.name] = vectors
         return results

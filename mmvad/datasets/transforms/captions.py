@@ -8,7 +8,7 @@ from pathlib import Path
 from mmcv.transforms import BaseTransform
 
 from mmvad.registry import TRANSFORMS
-from mmvad.structures import caption_path, read_captions
+from mmvad.structures import captions_path, read_captions
 
 from .tokenizer import ClipTokenizer
 
@@ -22,7 +22,7 @@ class LoadTubeCaptions(BaseTransform):
 
     Args:
         folder: Folder of the caption files, see
-            :func:`~mmvad.structures.caption_file.caption_path`.
+            :func:`~mmvad.structures.captions_path`.
     """
 
     def __init__(self, folder: str) -> None:
@@ -30,7 +30,7 @@ class LoadTubeCaptions(BaseTransform):
         self._captions: dict[Path, list[dict[str, str]]] = {}
 
     def transform(self, results: dict) -> dict:
-        path = caption_path(self.folder, results['video'], results['stride'])
+        path = captions_path(self.folder, results['video'], results['stride'])
         if path not in self._captions:
             self._captions[path] = read_captions(path, results['tubes'])
         results['captions'] = self._captions[path][results['tube']]

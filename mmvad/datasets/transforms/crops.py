@@ -53,8 +53,10 @@ class ComputeTubeFlow(BaseTransform):
     ``imgs``, which leaves T.
 
     Args:
-        pairs, short_side, keep: As :class:`~mmvad.motion.flow.FrameFlow` takes them.
+        pairs, short_side, keep: As :class:`~mmvad.motion.FrameFlow` takes them.
     """
+
+    speed_only = ('keep',)
 
     def __init__(self, pairs: int = 2, short_side: int = 240, keep: int = 16) -> None:
         self.flow = FrameFlow(pairs, short_side, keep)
@@ -117,12 +119,12 @@ class CropTubes(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackTubeInputs(BaseTransform):
-    """Pack crops, and flow, tokens or attributes where there are any, for the model.
+    """Pack what there is of crops, flow, tokens and measurements for the model.
 
-    Required keys: ``crops`` (n, T, H, W, 3) uint8 BGR. Optional: ``flow_crops``, ``tokens``,
-    ``attributes``. The result is a dict of ``inputs``, (n, T, 3, H, W) uint8 or, with flow,
+    Optional keys: ``crops`` (n, T, H, W, 3) uint8 BGR, ``flow_crops``, ``tokens``,
+    ``measurements``. The result is a dict of ``inputs``, (n, T, 3, H, W) uint8 or, with flow,
     (n, T, 5, H, W) float32, without the first dimension when ``single`` is set, ``data_samples``,
-    the tokens, and ``attributes``, (n, P) float32.
+    the tokens, and ``measurements``, name to (n, ...) tensor.
 
     Args:
         single: The item is one tube, not a frame's.
@@ -132,13 +134,17 @@ class PackTubeInputs(BaseTransform):
         self.single = single
 
     def transform(self, results: dict) -> dict:
-        crops = results['crops']
-        if 'flow_crops' in results:
-            crops = np.concatenate([crops.astype(np.float32), results['flow_crops']], axis=-1)
-        crops = torch.from_numpy(crops).permute(0, 1, 4, 2, 3)
-        packed = dict(inputs=crops[0] if self.single else crops)
+        packed = {}
+        if 'crops' in results:
+            crops = results['crops']
+            if 'flow_crops' in results:
+                crops = np.concatenate([crops.astype(np.float32), results['flow_crops']], axis=-1)
+            crops = torch.from_numpy(crops).permute(0, 1, 4, 2, 3)
+            packed['inputs'] = crops[0] if self.single else crops
         if 'tokens' in results:
             packed['data_samples'] = results['tokens']
-        if 'attributes' in results:
-            packed['attributes'] = torch.from_numpy(results['attributes'])
+        if 'measurements' in results:
+            packed['measurements'] = {
+                name: torch.as_tensor(values) for name, values in results['measurements'].items()
+            }
         return packed

@@ -19,6 +19,12 @@ from mmvad.evaluation.functional.rbdc_tbdc import (
 from mmvad.evaluation.functional.roc import FrameAUC, equal_error_rate, frame_auc, group_aucs
 from mmvad.evaluation.functional.subsets import SUBSETS, kept_frames
 from mmvad.evaluation.functional.tracks import link_objects, smooth_along_tracks
+from mmvad.evaluation.functional.video_scores import (
+    ScorePolicy,
+    VideoScores,
+    lowest_scores,
+    score_video,
+)
 
 __all__ = [
     'SUBSETS',
@@ -27,6 +33,8 @@ __all__ = [
     'FrameAUC',
     'RegionTrackAUC',
     'Regions',
+    'ScorePolicy',
+    'VideoScores',
     'average_precision',
     'build_smoother',
     'causal_gaussian_smooth',
@@ -37,9 +45,11 @@ __all__ = [
     'group_aucs',
     'kept_frames',
     'link_objects',
+    'lowest_scores',
     'median_smooth',
     'min_max',
     'region_track_auc',
     'regions_from_masks',
+    'score_video',
     'smooth_along_tracks',
 ]

@@ -16,26 +16,26 @@ _TRUNCATE = 4.0
 
 
 def frame_scores(
-    frames: np.ndarray, scores: np.ndarray, num_frames: int, window: int, floor: float
+    frames: np.ndarray, scores: np.ndarray, num_frames: int, first_scored: int, floor: float
 ) -> np.ndarray:
     """One score a frame: the maximum over the frame's objects.
 
-    Frames without objects take ``floor``. The first ``window`` frames, which cannot be predicted
-    for want of a past, take the first real score, that of frame ``window``.
+    Frames without objects take ``floor``. The first ``first_scored`` frames, which cannot be
+    scored for want of a past, take the first real score, that of frame ``first_scored``.
 
     Args:
         frames: Frame index of every object (n,), 0-based.
         scores: Score of every object (n,).
         num_frames: Length F of the video in frames.
-        window: Number of input steps, in frames.
+        first_scored: 0-based number of the first frame that can be scored.
         floor: Score of a frame without objects: the lowest seen in training.
 
     Returns:
-        Scores (F,) float64. A video of at most ``window`` frames is ``floor`` throughout.
+        Scores (F,) float64. A video of at most ``first_scored`` frames is ``floor`` throughout.
 
     Raises:
         ValueError: ``frames`` and ``scores`` differ in length, or a frame lies outside
-            ``window`` ... ``num_frames - 1``.
+            ``first_scored`` ... ``num_frames - 1``.
     """
     frames = np.asarray(frames)
     scores = np.asarray(scores, dtype=np.float64)
@@ -44,17 +44,17 @@ def frame_scores(
             f'expected one frame index an object score, got frames of shape {frames.shape} '
             f'and scores of shape {scores.shape}'
         )
-    outside = frames[(frames < window) | (frames >= num_frames)]
+    outside = frames[(frames < first_scored) | (frames >= num_frames)]
     if len(outside):
         raise ValueError(
-            f'object in frame {int(outside[0])}, expected frames {window} to {num_frames - 1} '
-            f'(window {window}, {num_frames} frames)'
+            f'a score of frame {int(outside[0])}, expected frames {first_scored} to '
+            f'{num_frames - 1} (first_scored {first_scored}, {num_frames} frames)'
         )
     peaks = np.full(num_frames, -np.inf)
     np.maximum.at(peaks, frames.astype(np.intp), scores)
     peaks[np.isneginf(peaks)] = floor
-    if num_frames > window:
-        peaks[:window] = peaks[window]
+    if num_frames > first_scored:
+        peaks[:first_scored] = peaks[first_scored]
     return peaks
 
 

@@ -1,0 +1,245 @@
+"""A trained model as an object that takes video and gives scores.
+
+Shape letters: F frames of a video, H x W a frame, n objects of a video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import DefaultScope
+
+from mmvad.datasets import FrameSource
+from mmvad.datasets.frames import VIDEO_SUFFIXES, list_images
+from mmvad.engine import EvaluationStage, build_stages
+from mmvad.engine.progress import progress
+from mmvad.engine.score_files import write_score_files
+from mmvad.evaluation.functional import ScorePolicy, VideoScores, score_video
+from mmvad.evaluation.samples import chosen_channel
+from mmvad.methods.objects import build_model, find_tubes, measure_tubes, read_model_file
+from mmvad.models import ObjectVAD
+from mmvad.proposals import BaseProposer
+from mmvad.registry import PROPOSERS
+
+Video = str | Path | np.ndarray | Sequence[np.ndarray]
+
+
+def init_model(source: str | Path | Config, device: str | None = None) -> ObjectVAD:
+    """A model that scores objects, ready for inference.
+
+    Args:
+        source: A complete model file, such as ``localvad.pth``, whose config is inside; or a config
+            or its file, of which the model is built without weights.
+        device: Where it runs; by default a GPU if there is one.
+
+    Returns:
+        The model in evaluation mode, with its config as ``cfg``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no model file with a config, or of another version.
+    """
+    # Bare type names in the config are mmvad's.
+    with DefaultScope.overwrite_default_scope('mmvad'):
+        if isinstance(source, Config):
+            cfg, path = source, None
+        elif Path(source).suffix == '.py':
+            cfg, path = Config.fromfile(source), None
+        else:
+            cfg, path = read_model_file(source)[0], source
+        model = build_model(cfg, path)
+    model.cfg = cfg
+    return model.to(device or get_device()).eval().optimize_for_inference()
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """The scores of one video.
+
+    Args:
+        video: Its name.
+        scores: (F,) float32: the final score of every frame, higher is more abnormal.
+        channel: The channel that these are of.
+        details: All channels, step by step, and the table of objects; see
+            :class:`~mmvad.evaluation.functional.VideoScores`.
+    """
+
+    video: str
+    scores: np.ndarray
+    channel: str
+    details: VideoScores
+
+    @property
+    def objects(self) -> dict[str, np.ndarray]:
+        """The objects: ``frames`` (n,) ascending, ``boxes`` (n, 4) xyxy pixels, ``scores`` (n,)
+        and, where objects are tracked, ``tracks`` (n,)."""
+        table = self.details.objects
+        kept = {key: table[key] for key in ('frames', 'boxes', 'tracks') if key in table}
+        return dict(kept, scores=table[self.channel])
+
+
+class VADInferencer:
+    """Scores videos as ``tools/test.py`` does, with the same code.
+
+    Args:
+        model: A complete model file, or a model with its config as ``cfg``, as :func:`init_model`
+            gives it.
+        proposer: What finds the objects, or its config; by default that of the model's config.
+        device: Where model and detector run; by default a GPU if there is one.
+        batch_size: Tubes in one forward pass, at least.
+
+    Raises:
+        ValueError: If the model is not calibrated, or its config names no proposer.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | ObjectVAD,
+        proposer: BaseProposer | Mapping[str, Any] | None = None,
+        device: str | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        self.model = model if isinstance(model, ObjectVAD) else init_model(model, device)
+        if self.model.scorer is None or not self.model.scorer.fitted:
+            raise ValueError(
+                'model: not calibrated; expected a complete model file, which training leaves at '
+                'the top of its work dir'
+            )
+        self.batch_size = batch_size
+        cfg = self.model.cfg
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            proposer = proposer or cfg.get('proposer')
+            if proposer is None:
+                raise ValueError(
+                    'proposer: the config in the model file names none (its boxes were given as '
+                    'files); expected a proposer or its config'
+                )
+            if isinstance(proposer, Mapping):
+                proposer = PROPOSERS.build(proposer)
+            finals = [s for s in build_stages(cfg) if isinstance(s, EvaluationStage)]
+        self.proposer: BaseProposer = proposer
+        evaluator = finals[0].evaluator if finals else {}
+        names = ('smoothing', 'tracking', 'per_video_min_max')
+        self.policy = ScorePolicy(**{key: evaluator[key] for key in names if key in evaluator})
+        self.channel = chosen_channel(
+            evaluator.get('score'), tuple(evaluator.get('channels') or self.model.scorer.channels)
+        )
+
+    def __call__(
+        self,
+        inputs: Video | Sequence[Video],
+        show_progress: bool = True,
+        out_dir: str | Path | None = None,
+    ) -> list[VideoResult]:
+        """Score videos.
+
+        Args:
+            inputs: A video file, a folder of images or of videos, frames as an array (F, H, W, 3)
+                uint8 BGR or a list of (H, W, 3), or a list of such videos.
+            show_progress: Whether to show a bar.
+            out_dir: Where to write the score files that a test writes; None: nowhere.
+
+        Returns:
+            A result a video, in their order.
+
+        Raises:
+            FileNotFoundError: If a path does not exist.
+            ValueError: If a video cannot be read, is too short, or two share a name.
+        """
+        videos = dict(_videos(inputs))
+        if not videos:
+            raise ValueError('inputs: expected at least one video, found none')
+        results = list(self._score(videos, show_progress))
+        if out_dir is not None:
+            write_score_files(out_dir, {r.video: r.details for r in results}, self.channel)
+        return results
+
+    def _score(
+        self, videos: Mapping[str, Sequence[np.ndarray]], show_progress: bool
+    ) -> Iterator[VideoResult]:
+        first = self.model.tube.first_scored
+        for video, frames in videos.items():
+            if len(frames) <= first:
+                raise ValueError(
+                    f'{video}: has {len(frames)} frames, expected at least {first + 1}, those of '
+                    'one tube'
+                )
+        bar = progress('videos', 'frames', sum(map(len, videos.values())), not show_progress)
+        with bar, DefaultScope.overwrite_default_scope('mmvad'), torch.no_grad():
+            # Of all videos, as in a test: a background may be one for all of a camera's.
+            self.proposer.fit(list(videos.values()))
+            for video, frames in videos.items():
+                yield self._score_video(video, frames)
+                bar.update(len(frames))
+
+    def _score_video(self, video: str, frames: Sequence[np.ndarray]) -> VideoResult:
+        model = self.model
+        tubes = find_tubes(frames, self.proposer, model.tube.first_scored)
+        scores = {channel: np.zeros(len(tubes), np.float32) for channel in model.scorer.channels}
+        for rows, measured in measure_tubes(frames, tubes, model, video, self.batch_size):
+            for channel, values in model.score(measured).items():
+                scores[channel][rows] = values.cpu().numpy()
+        details = score_video(
+            tubes.frames,
+            scores,
+            len(frames),
+            model.scorer.floors,
+            model.tube.first_scored,
+            boxes=tubes.objects,
+            tubes=np.arange(len(tubes)),
+            policy=self.policy,
+        )
+        return VideoResult(video, details.final[self.channel], self.channel, details)
+
+
+def _videos(inputs: Video | Sequence[Video]) -> Iterable[tuple[str, Sequence[np.ndarray]]]:
+    """Name and frames of every video in what the user gave."""
+    if isinstance(inputs, (str, Path, np.ndarray)):
+        inputs = [inputs]
+    elif inputs and all(isinstance(item, np.ndarray) and item.ndim == 3 for item in inputs):
+        inputs = [np.stack(inputs) if len({i.shape for i in inputs}) == 1 else list(inputs)]
+    taken: set[str] = set()
+    for number, item in enumerate(inputs):
+        for name, frames in _expanded(item, f'array_{number}'):
+            if name in taken:
+                raise ValueError(f'inputs: two videos are named {name!r}; names must differ')
+            taken.add(name)
+            yield name, frames
+
+
+def _expanded(item: Video, name: str) -> Iterator[tuple[str, Sequence[np.ndarray]]]:
+    """The videos of one item: a folder may hold several."""
+    if not isinstance(item, (str, Path)):
+        yield name, _checked(item, name)
+        return
+    path = Path(item)
+    if path.is_dir() and not list_images(path):
+        inside = sorted(p for p in path.iterdir() if not p.name.startswith('.'))
+        found = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES or p.is_dir()]
+        found = [p for p in found if p.is_file() or list_images(p)]
+        if not found:
+            raise ValueError(f'{path}: holds no images, no videos and no folders of images')
+        for inner in found:
+            yield inner.stem if inner.is_file() else inner.name, FrameSource(inner)
+    else:
+        yield path.stem if path.is_file() else path.name, FrameSource(path)
+
+
+def _checked(frames: Any, name: str) -> Sequence[np.ndarray]:
+    """Frames in memory, if they are frames."""
+    shapes = {np.shape(frame) for frame in frames}
+    kinds = {getattr(frame, 'dtype', None) for frame in frames}
+    shape = next(iter(shapes), ())
+    if len(shapes) != 1 or len(shape) != 3 or shape[2] != 3 or kinds != {np.dtype(np.uint8)}:
+        raise ValueError(
+            f'inputs: {name}: expected frames (H, W, 3) uint8 BGR of one size, got shapes '
+            f'{sorted(shapes)[:3]} of {sorted(map(str, kinds))}'
+        )
+    return frames

@@ -1,0 +1,184 @@
+"""What was measured on the tubes of a split, for training on it and scoring it.
+
+Shape letters: n tubes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor
+
+from mmvad.registry import DATASETS
+from mmvad.structures import ObjectTubes, measurement_path, tubes_path
+
+from .video_dataset import VideoDataset
+
+
+@DATASETS.register_module()
+class MeasurementDataset(BaseDataset):
+    """Stored measurements of tubes, memory-mapped.
+
+    In training an item is one tube: ``dict(inputs={name: (...)})``. In test mode an item is one
+    frame with n >= 1 tubes: ``inputs`` {name: (n, ...)} and ``data_samples``, a data element with
+    metainfo ``video`` and ``frame`` and the objects' ``pred_instances``: ``bboxes`` (n, 4) and
+    ``tubes`` (n,), the tubes' numbers in their video.
+
+    The metainfo holds ``videos`` (name to number of frames), ``labels`` (name to (F,); in test mode
+    only) and ``first_scored``.
+
+    Args:
+        videos: A :class:`VideoDataset`, or its config.
+        proposals: Folder of the tubes.
+        measurements: Folder of the measurements, see
+            :func:`~mmvad.structures.measurement_path`.
+        names: The measurements to read; of a single name, not in a list, training items are
+            ``dict(inputs=(...))``.
+        first_scored: 0-based number of the first frame that can be scored.
+        test_mode: Frames instead of tubes.
+        held_out: In training: leave out what :meth:`held_out` marks for this share.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file does not fit the tubes, or holds what is not finite.
+    """
+
+    def __init__(
+        self,
+        videos: VideoDataset | dict,
+        proposals: str | Path,
+        measurements: str | Path,
+        names: str | Sequence[str],
+        first_scored: int,
+        test_mode: bool = False,
+        held_out: float = 0.0,
+    ) -> None:
+        self.videos = DATASETS.build(videos) if isinstance(videos, dict) else videos
+        self.proposals, self.measurements = Path(proposals), Path(measurements)
+        self.single = names if isinstance(names, str) else None
+        self.names = (names,) if self.single else tuple(names)
+        self.share = held_out
+        metainfo = dict(
+            videos=self.videos.lengths,
+            labels=self.videos.labels if test_mode else {},
+            first_scored=first_scored,
+        )
+        super().__init__(ann_file='', metainfo=metainfo, test_mode=test_mode)
+
+    def __deepcopy__(self, memo: dict) -> MeasurementDataset:
+        # MMEngine's runner copies what it builds loaders from; a copy would read every map.
+        return self
+
+    def load_data_list(self) -> list[dict]:
+        self.tubes = {
+            video: ObjectTubes.load(tubes_path(self.proposals, video))
+            for video in self.videos.lengths
+        }
+        self.arrays = {
+            video: {name: self._array(name, video, len(tubes)) for name in self.names}
+            for video, tubes in self.tubes.items()
+        }
+        left_out = self.held_out(self.share)
+        items = []
+        for video, tubes in self.tubes.items():
+            if self.test_mode:
+                picks = np.unique(tubes.frames)
+            else:
+                picks = np.flatnonzero(~left_out[video])
+            items += [dict(video=video, pick=int(pick)) for pick in picks]
+        return items
+
+    def __deepcopy__(self, memo: dict) -> MeasurementDataset:
+        # MMEngine's runner copies what it is given. A copy of a memory-mapped array is in memory,
+        # all of it, which may be more than there is; nothing changes the original.
+        return self
+
+    def _array(self, name: str, video: str, count: int) -> np.ndarray:
+        path = measurement_path(self.measurements, name, video)
+        if not path.is_file():
+            raise FileNotFoundError(f'{path}: no such measurements')
+        try:
+            array = np.load(path, mmap_mode='r' if count else None, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f'{path}: not a plain .npy array: {error}') from error
+        if len(array) != count:
+            raise ValueError(
+                f'{path}: expected a row for each of {count} tubes, got shape {array.shape}'
+            )
+        return array
+
+    def held_out(self, share: float) -> dict[str, np.ndarray]:
+        """Which tubes a model that is to be calibrated must not have learned from.
+
+        Of several videos, every so many are held out whole; of a single one, its end.
+
+        Args:
+            share: Of the videos, or of the single video's tubes; 0: none.
+
+        Returns:
+            Video to (n,) bool.
+        """
+        marks = {video: np.zeros(len(tubes), bool) for video, tubes in self.tubes.items()}
+        used = [video for video, tubes in self.tubes.items() if len(tubes)]
+        if share <= 0 or not used:
+            return marks
+        if len(used) > 1:
+            every = max(2, round(1 / share))
+            # Spread over the split, the first one kept: at least one of either kind.
+            for video in used[min(every, len(used)) - 1 :: every]:
+                marks[video][:] = True
+        else:
+            marks[used[0]][int(len(marks[used[0]]) * (1 - share)) :] = True
+        return marks
+
+    def prepare_data(self, idx: int) -> dict:
+        info = self.get_data_info(idx)
+        arrays, tubes = self.arrays[info['video']], self.tubes[info['video']]
+        if not self.test_mode:
+            item = _rows(arrays, info['pick'])
+            return dict(inputs=item[self.single] if self.single else item)
+        rows = tubes.at(info['pick'])
+        sample = BaseDataElement(metainfo=dict(video=info['video'], frame=info['pick']))
+        sample.pred_instances = InstanceData(
+            bboxes=torch.from_numpy(tubes.objects[rows].copy()),
+            tubes=torch.arange(rows.start, rows.stop),
+        )
+        return dict(inputs=_rows(arrays, rows), data_samples=sample)
+
+    def subset(self, count: int, held_out: float = 0.0) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """At most ``count`` tubes spread evenly over the split.
+
+        Args:
+            count: Tubes.
+            held_out: See :meth:`held_out`.
+
+        Returns:
+            Measurements, name to (n, ...); (n,) int64, the number of the video each tube is from;
+            (n,) bool, which of them are held out.
+        """
+        videos = list(self.tubes)
+        sizes = np.array([len(tubes) for tubes in self.tubes.values()])
+        owner = np.repeat(np.arange(len(videos)), sizes)
+        row = np.concatenate([np.arange(size) for size in sizes])
+        marks = np.concatenate(list(self.held_out(held_out).values()))
+        picks = np.linspace(0, len(row) - 1, min(count, len(row))).round().astype(int)
+        # A video without tubes holds nothing to join: its arrays have no shape of a row.
+        parts = [
+            _rows(self.arrays[videos[number]], row[picks[owner[picks] == number]])
+            for number in np.unique(owner[picks])
+        ]
+        return (
+            {name: torch.cat([part[name] for part in parts]) for name in self.names},
+            torch.from_numpy(owner[picks]),
+            torch.from_numpy(marks[picks]),
+        )
+
+
+def _rows(arrays: dict[str, np.ndarray], rows: int | slice | np.ndarray) -> dict[str, Tensor]:
+    """Rows of every measurement, read into memory."""
+    return {name: torch.from_numpy(np.array(array[rows])) for name, array in arrays.items()}

@@ -1,0 +1,71 @@
+"""Reading the config of a staged run, with what the command line puts over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from mmvad.registry import STAGES
+
+from .components import component_class
+from .config_check import check_options
+from .stage import part_of
+
+#: What an MMEngine runner takes from the config, and the engine passes on.
+RUNTIME = ('default_hooks', 'env_cfg', 'visualizer', 'log_processor', 'log_level', 'randomness')
+
+# Top-level keys of a staged config that the engine itself knows; stages name more.
+_KNOWN = (
+    *RUNTIME,
+    'runner_type',
+    'default_scope',
+    'train_dataset',
+    'test_dataset',
+    'model',
+    'stages',
+    'stage',
+    'work_dir',
+    'load_from',
+    'resume',
+    'launcher',
+    'custom_imports',
+)
+
+
+def known_keys(cfg: Config | ConfigDict) -> set[str]:
+    """Top-level keys that a config may have besides variables of its own: those that the engine
+    reads, and those that the stages it names do."""
+    stages = [
+        settings for settings in part_of(cfg, 'stages').values() if isinstance(settings, Mapping)
+    ]
+    classes = (component_class(settings.get('type'), STAGES) for settings in stages)
+    read = (key for cls in classes if cls is not None for key in cls.config)
+    return {*_KNOWN, *(key.split('.')[0] for key in read)}
+
+
+def read_config(
+    path: str | Path, options: Mapping[str, Any] | None = None, work_dir: str | None = None
+) -> Config:
+    """A config file with the options of a command line.
+
+    Args:
+        path: The file.
+        options: Dotted keys to values, of ``--cfg-options``.
+        work_dir: Of ``--work-dir``; by default the config's own or ``work_dirs/<config>``.
+
+    Raises:
+        ValueError: If a staged config has nothing that an option could mean.
+    """
+    cfg = Config.fromfile(path)
+    if options:
+        if 'runner_type' in cfg:
+            check_options(options, cfg, known_keys(cfg))
+        cfg.merge_from_dict(dict(options))
+    if work_dir:
+        cfg.work_dir = work_dir
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    return cfg

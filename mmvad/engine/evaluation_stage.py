@@ -1,0 +1,96 @@
+"""The stage that methods end with: score the test split, write the scores, figures and report."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.model import BaseModel
+
+from mmvad.datasets.ground_truth.regions import read_regions
+from mmvad.registry import METRICS
+from mmvad.structures import write_json
+
+from .report import write_report
+from .stage import BaseStage, Job
+from .trainer import build_runner
+
+
+class EvaluationStage(BaseStage):
+    """Scores of the test split: a subclass gives the model and the dataset.
+
+    Args:
+        name: Of the stage.
+        evaluator: Config of the :class:`~mmvad.evaluation.VADMetric`.
+        annotate: How many videos to draw the scores into: those with the clearest change first.
+        batch_size: Samples at a time.
+    """
+
+    needs = ()
+    leaves = ()
+    always = True
+    evaluates = True
+    #: Whether the method scores objects, with boxes, and not whole frames.
+    of_objects = True
+
+    def __init__(
+        self, name: str, evaluator: Mapping[str, Any], annotate: int = 1, batch_size: int = 8
+    ) -> None:
+        super().__init__(name)
+        self.evaluator = (
+            evaluator.to_dict() if isinstance(evaluator, ConfigDict) else dict(evaluator)
+        )
+        self.annotate = annotate
+        self.batch_size = batch_size
+
+    def check(self, cfg: Config) -> None:
+        try:
+            METRICS.build(dict(self.evaluator))
+        except ValueError as error:
+            raise ValueError(f'stages.{self.name}.evaluator.{error}') from error
+
+    @abstractmethod
+    def scored(self, job: Job) -> tuple[BaseModel, BaseDataset, Mapping[str, float] | None]:
+        """What gives the scores.
+
+        Returns:
+            A model and a dataset as :class:`~mmvad.evaluation.VADMetric` describes them, and each
+            channel's score of a frame without any (None: the lowest of the test split).
+        """
+
+    def run(self, job: Job) -> dict[str, Any]:
+        videos = job.videos('testing')
+        model, dataset, floors = self.scored(job)
+        # Without labels there are no figures, and a config may have inherited the place of masks.
+        regions = read_regions(videos) if videos.labels and self.of_objects else None
+        runner = build_runner(
+            job,
+            model,
+            test_dataloader=dict(
+                batch_size=self.batch_size,
+                num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                collate_fn=pseudo_collate,
+                dataset=dataset,
+            ),
+            test_cfg=dict(),
+            test_evaluator=dict(self.evaluator, regions=regions, floors=floors),
+            custom_hooks=[dict(type='ScoreFilesHook', out_dir=str(job.work_dir.root))],
+        )
+        figures = runner.test()
+        metric = runner.test_evaluator.metrics[0]
+        write_report(videos, job.work_dir, metric.scored, metric.final_channel, self.annotate)
+        seconds = dict(job.seconds(), **{self.name: round(job.folder.seconds, 1)})
+        protocol = dict(self.evaluator, ground_truth=videos.ground_truth)
+        write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
+        if 'auc/micro' in figures:
+            job.logger.info(
+                f'micro-AUC {figures["auc/micro"]:.2f} % (without smoothing '
+                f'{figures["auc/micro_raw"]:.2f} %), macro-AUC {figures["auc/macro"]:.2f} %, '
+                f'{figures["frames"]} frames, {figures["abnormal_frames"]} abnormal'
+            )
+        job.logger.info(f'Scores, plots and metrics.json: {job.work_dir.root}')
+        return figures

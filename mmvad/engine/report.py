@@ -1,0 +1,84 @@
+"""Pictures of a test: every video's score, and the videos with the clearest change annotated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+
+import numpy as np
+
+from mmvad.datasets import VideoDataset
+from mmvad.evaluation.functional import VideoScores
+from mmvad.structures import WorkDir
+from mmvad.visualization import (
+    VideoOverview,
+    draw_objects,
+    pick_frames,
+    plot_overview,
+    plot_scores,
+    write_annotated_video,
+)
+
+_NOTHING = dict(frames=np.zeros(0, np.int32), boxes=np.zeros((0, 4), np.float32))
+
+
+def write_report(
+    videos: VideoDataset,
+    work_dir: WorkDir,
+    scored: Mapping[str, VideoScores],
+    channel: str,
+    annotate: int,
+) -> None:
+    """Draw what was scored: plots, annotated videos and an overview.
+
+    Args:
+        videos: The test split.
+        work_dir: Where to write.
+        scored: Video to its scores.
+        channel: The one to draw.
+        annotate: How many videos to annotate: those with the clearest change of score first.
+    """
+    scores = {video: found.final[channel] for video, found in scored.items()}
+    for video, values in scores.items():
+        plot_scores(
+            values,
+            videos.labels.get(video),
+            work_dir.plot(video),
+            f'Video {video}',
+            raw=scored[video].raw[channel],
+        )
+    everything = np.concatenate(list(scores.values()))
+    limits = tuple(np.percentile(everything, (5, 99)).tolist())
+    ranked = sorted(scores, key=lambda v: float(np.ptp(scores[v])), reverse=True)
+    for number, video in enumerate(islice(ranked, annotate)):
+        source = videos.source(video)
+        objects = scored[video].objects
+        if objects is None:
+            objects = dict(_NOTHING, **{channel: np.zeros(0, np.float32)})
+        write_annotated_video(
+            source,
+            work_dir.annotated(video),
+            min(source.fps, 15.0),
+            scores[video],
+            objects['frames'],
+            objects['boxes'],
+            objects[channel],
+            labels=videos.labels.get(video),
+            limits=limits,
+        )
+        if number == 0:
+            picks = pick_frames(scores[video])
+            images = []
+            for frame in picks:
+                rows = objects['frames'] == frame
+                boxes, values = objects['boxes'][rows], objects[channel][rows]
+                images.append(draw_objects(source[frame], boxes, values, limits, scale=1))
+            overview = VideoOverview(
+                f'Video {video}',
+                images,
+                picks,
+                scores[video],
+                videos.labels.get(video),
+                scored[video].raw[channel],
+            )
+            plot_overview([overview], work_dir.overview)

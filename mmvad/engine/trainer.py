@@ -1,0 +1,104 @@
+"""Training a model in a stage, by an ordinary MMEngine runner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from .stage import Job
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint that MMEngine left in a folder.
+
+    MMEngine notes its path when it is whole; only the name counts here, so that a work dir that was
+    moved goes on, and a copied one never reads the original's.
+    """
+    try:
+        path = folder / Path((folder / 'last_checkpoint').read_text().strip()).name
+    except FileNotFoundError:
+        return None
+    return path if path.is_file() else None
+
+
+def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
+    """A runner in the job's folder, with what the config says of runners in general."""
+    runtime = job.runtime
+    return Runner(
+        model=model,
+        work_dir=str(job.path),
+        default_scope='mmvad',
+        default_hooks=_plain(runtime.get('default_hooks')),
+        env_cfg=_plain(runtime.get('env_cfg')) or dict(dist_cfg=dict(backend='nccl')),
+        randomness=dict(runtime.get('randomness') or {}, seed=job.seed),
+        visualizer=_plain(runtime.get('visualizer')),
+        log_processor=_plain(runtime.get('log_processor')),
+        log_level=runtime.get('log_level', 'INFO'),
+        experiment_name=f'{job.run_name}_{job.name.replace("/", "_")}',
+        cfg=Config(dict(stage=job.name)),
+        **kwargs,
+    )
+
+
+def train(
+    job: Job,
+    model: BaseModel,
+    dataset: Dataset,
+    train_dataloader: Mapping[str, Any],
+    train_cfg: Mapping[str, Any],
+    optim_wrapper: Mapping[str, Any],
+    param_scheduler: list | None = None,
+    custom_hooks: list | None = None,
+) -> Runner:
+    """Train, or go on from the last checkpoint in the job's folder.
+
+    Args:
+        job: The stage's.
+        model: To train.
+        dataset: To train on.
+        train_dataloader, train_cfg, optim_wrapper, param_scheduler, custom_hooks: As for MMEngine's
+            runner; the loader's ``dataset`` is the one above.
+
+    Returns:
+        The runner, done.
+
+    Raises:
+        ValueError: If an epoch would have no step.
+    """
+    where = f'stages.{job.stage.name}.train_dataloader'
+    loader = dict(_plain(train_dataloader), dataset=dataset)
+    loader['sampler'] = dict(loader.get('sampler') or dict(type='DefaultSampler', shuffle=True))
+    loader['sampler'].setdefault('seed', job.seed)
+    resume_from = job.resume_from or latest_checkpoint(job.path)
+    runner = build_runner(
+        job,
+        model,
+        train_dataloader=loader,
+        train_cfg=_plain(train_cfg),
+        optim_wrapper=_plain(optim_wrapper),
+        param_scheduler=_plain(param_scheduler),
+        custom_hooks=[
+            dict(type='SafeCheckpointHook'),
+            dict(type='EpochSeedHook', seed=job.seed),
+            *(_plain(custom_hooks) or []),
+        ],
+        resume=resume_from is not None,
+        load_from=None if resume_from is None else str(resume_from),
+    )
+    if not len(runner.train_loop.dataloader):
+        raise ValueError(
+            f'{where}.batch_size: {loader["batch_size"]} is more than the {len(dataset)} samples '
+            'there are, and drop_last leaves no batch; expected a smaller one'
+        )
+    runner.train()
+    return runner
+
+
+def _plain(cfg: Any) -> Any:
+    return cfg.to_dict() if isinstance(cfg, ConfigDict) else cfg

@@ -1,0 +1,17 @@
+"""Stages of LocalVAD that other methods have no use for, in the order of the paper's section 3."""
+
+from .calibrate import LocalVADCalibrateStage
+from .captions import CaptionsStage
+from .features import LocalVADFeaturesStage
+from .hooks import PredictionHook
+from .spatial import SpatialStage
+from .temporal import TemporalStage
+
+__all__ = [
+    'CaptionsStage',
+    'LocalVADCalibrateStage',
+    'LocalVADFeaturesStage',
+    'PredictionHook',
+    'SpatialStage',
+    'TemporalStage',
+]

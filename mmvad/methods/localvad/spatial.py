@@ -1,0 +1,93 @@
+"""Stage ``spatial``: the branches learn by contrast with captions (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import set_random_seed
+
+from mmvad.datasets import TubeDataset, training_pipeline
+from mmvad.engine import BaseStage, Job
+from mmvad.engine.trainer import train
+from mmvad.methods.objects.tubes import tube_fields
+from mmvad.registry import MODELS, STAGES
+from mmvad.structures import TubeSpec
+
+from .weights import part_digest, save_part
+
+
+@STAGES.register_module()
+class SpatialStage(BaseStage):
+    """Train the branches: MMEngine's checkpoints, then ``branches.pth``, without the text sides.
+
+    Args:
+        name: Of the stage.
+        train_dataloader, train_cfg, optim_wrapper, param_scheduler, custom_hooks: As for MMEngine's
+            runner; the loader's ``dataset`` follows from ``model.tube``.
+        cache_frames: Decoded frames kept in memory (each worker keeps its own).
+        cache_flows: Flow fields kept in memory, likewise.
+    """
+
+    needs = ('tubes/training', 'captions')
+    leaves = ('branches.pth',)
+    config = (
+        'model.spatial',
+        *(f'model.tube.{field}' for field in ('window', 'horizon', 'crop_size', 'flow', 'strides')),
+    )
+    optional = config[1:]
+    reads_frames = 'training'
+    speed_only = ('cache_frames', 'cache_flows')
+    seeded = True
+    in_model = True
+    trains = True
+
+    def __init__(
+        self,
+        name: str,
+        train_dataloader: dict,
+        train_cfg: dict,
+        optim_wrapper: dict,
+        param_scheduler: list | None = None,
+        custom_hooks: list | None = None,
+        cache_frames: int = 256,
+        cache_flows: int = 16,
+    ) -> None:
+        super().__init__(name)
+        self.training: dict[str, Any] = dict(
+            train_dataloader=train_dataloader,
+            train_cfg=train_cfg,
+            optim_wrapper=optim_wrapper,
+            param_scheduler=param_scheduler,
+            custom_hooks=custom_hooks,
+        )
+        self.cache_frames = cache_frames
+        self.cache_flows = cache_flows
+
+    def check(self, cfg: Config) -> None:
+        training_pipeline(TubeSpec.of(cfg.model.tube), '', 8)
+
+    def output(self, folder: Path) -> Path:
+        return folder / 'branches.pth'
+
+    def content(self, path: Path) -> str:
+        return part_digest('spatial', path)
+
+    def run(self, job: Job) -> None:
+        set_random_seed(job.seed)
+        # The layout in which a CPU trains convolutions half as fast again.
+        model = MODELS.build(job.config['model.spatial']).to(memory_format=torch.channels_last)
+        pipeline = training_pipeline(
+            TubeSpec.of(tube_fields(job.config)),
+            job.inputs['captions'].path,
+            model.text_length,
+            self.cache_flows,
+        )
+        dataset = TubeDataset(
+            job.videos('training'), job.inputs['tubes/training'].path, pipeline, self.cache_frames
+        )
+        train(job, model, dataset, **self.training)
+        model.drop_text()
+        save_part(model, 'spatial', self.output(job.path))

@@ -1,0 +1,19 @@
+"""Stages of methods that score objects: find them, measure them, calibrate, test."""
+
+from .calibrate import CalibrateStage
+from .features import FeaturesStage
+from .model_file import build_model, read_model_file
+from .sweeps import find_tubes, measure_tubes
+from .test import TestStage
+from .tubes import TubesStage
+
+__all__ = [
+    'CalibrateStage',
+    'FeaturesStage',
+    'TestStage',
+    'TubesStage',
+    'build_model',
+    'find_tubes',
+    'measure_tubes',
+    'read_model_file',
+]

@@ -1,0 +1,48 @@
+"""Stage ``test`` of methods that score objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.model import BaseModel
+
+from mmvad.datasets import MeasurementDataset
+from mmvad.engine import EvaluationStage, Job
+from mmvad.registry import MODELS, STAGES
+
+from .model_file import build_model
+
+
+@STAGES.register_module()
+class TestStage(EvaluationStage):
+    """Score the objects of the test split; see :class:`~mmvad.engine.EvaluationStage`."""
+
+    needs = ('calibrate', 'tubes/testing', 'features/testing')
+    config = ('model',)
+    # Not a test of pytest's, whatever its name.
+    __test__ = False
+
+    def check(self, cfg: Config) -> None:
+        super().check(cfg)
+        channels = list(MODELS.build(cfg.model.scorer).channels)
+        asked = list(self.evaluator.get('channels') or [])
+        asked += [self.evaluator['score']] if self.evaluator.get('score') else []
+        if lacking := [name for name in asked if name not in channels]:
+            raise ValueError(
+                f'stages.{self.name}.evaluator: the scorer has no channels {lacking}; with '
+                f'model.scorer it has {channels}'
+            )
+
+    def scored(self, job: Job) -> tuple[BaseModel, MeasurementDataset, Mapping[str, float]]:
+        model = build_model(job.config, job.inputs['calibrate'].path).to(get_device()).eval()
+        dataset = MeasurementDataset(
+            job.videos('testing'),
+            job.inputs['tubes/testing'].path,
+            job.inputs['features/testing'].path,
+            model.measurements,
+            model.tube.first_scored,
+            test_mode=True,
+        )
+        return model, dataset, model.scorer.floors

@@ -1,0 +1,159 @@
+"""Anomaly scores of objects: from frames and boxes to what is measured, and on to scores.
+
+Shape letters: n tubes, T steps of a tube, C channels of a crop, H x W the crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from mmvad.registry import MODELS
+from mmvad.structures import TubeSpec, load_fitting_weights, read_weights
+
+
+@MODELS.register_module()
+class ObjectVAD(BaseModel):
+    """Scores of objects by what is measured on their tubes, without anything trained.
+
+    A method by itself, and what methods that learn build on: they store more measurements
+    (:meth:`extract`) and make quantities of them (:meth:`quantities`).
+
+    Args:
+        tube: Arguments of :class:`~mmvad.structures.TubeSpec`.
+        scorer: Config of the :class:`~mmvad.models.scoring.ObjectScorer`; None: only measure.
+
+    Raises:
+        ValueError: If the scorer looks at what the model does not measure.
+    """
+
+    def __init__(self, tube: Mapping[str, Any], scorer: dict | None = None) -> None:
+        super().__init__()
+        self.tube = TubeSpec.of(tube)
+        self.scorer = None if scorer is None else MODELS.build(scorer)
+        if self.scorer is None:
+            return
+        if unknown := self.scorer.quantities - set(self.quantity_names):
+            raise ValueError(
+                f'model.scorer.terms: {sorted(unknown)} are not measured; measured are '
+                f'{list(self.quantity_names)} (model.tube.measure names more)'
+            )
+
+    def init_weights(self) -> None:
+        """Nothing: MMEngine's runner calls this before training, and would undo what was trained
+        before; weights are drawn when the parts are built."""
+
+    # ---------------------------------------------------------------- what is measured
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """Names of what is stored of each tube."""
+        return tuple(self.tube.measure)
+
+    @property
+    def quantity_names(self) -> tuple[str, ...]:
+        """Names of what score terms can look at."""
+        return self.measurements
+
+    @torch.no_grad()
+    def extract(self, item: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What is stored of each tube.
+
+        Args:
+            item: What the inference pipeline packs: ``measurements``, name to (n, ...), and, where
+                tubes are cropped, ``inputs`` (n, T, C, H, W).
+
+        Returns:
+            Name to (n, ...), one for each of :attr:`measurements`.
+        """
+        return dict(item.get('measurements', {}))
+
+    def quantities(self, measurements: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Name to (n, ...) of what the terms look at, from what is stored."""
+        return dict(measurements)
+
+    # ---------------------------------------------------------------- scores
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        measurements: Mapping[str, Tensor],
+        videos: Tensor,
+        held_out: Tensor,
+        batch_size: int = 512,
+    ) -> None:
+        """Fit the scorer on training tubes.
+
+        Args:
+            measurements: Name to (n, ...), on any device.
+            videos: (n,) number of the video each tube is from.
+            held_out: (n,) bool, which tubes no part of the model learned from.
+            batch_size: Tubes at a time.
+        """
+        self.eval()
+        batches = (
+            {name: values[i : i + batch_size] for name, values in measurements.items()}
+            for i in range(0, len(videos), batch_size)
+        )
+        parts = [self.quantities(self._to_device(batch)) for batch in batches]
+        values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        device = self.scorer.floor.device
+        self.scorer.fit(values, videos.to(device), held_out.to(device))
+
+    def score(self, measurements: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The scorer's channels, each (n,), of stored measurements, name to (n, ...)."""
+        return self.scorer(self.quantities(self._to_device(measurements)))
+
+    def _to_device(self, measurements: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        device = self.scorer.floor.device
+        return {name: values.to(device) for name, values in measurements.items()}
+
+    def optimize_for_inference(self) -> ObjectVAD:
+        """Extract faster from now on, if the model knows how, with its present weights."""
+        return self
+
+    def load_trained(self, path: str | Path) -> ObjectVAD:
+        """Take the weights of a complete model file; what is fitted gets the size it has there.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no checkpoint or does not fit the model.
+        """
+        sized = [f'scorer.{name}' for name in self.scorer.resizable]
+        load_fitting_weights(self, read_weights(path), path, resizable=sized)
+        return self
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor | Sequence[Tensor]],
+        data_samples: Sequence[BaseDataElement] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | list[BaseDataElement]:
+        """Score stored measurements.
+
+        Args:
+            inputs: ``'predict'``: name to one (n, ...) a frame. ``'tensor'``: name to (n, ...).
+            data_samples: ``'predict'``: the frames' data elements.
+            mode: ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            ``'predict'``: the data elements with the channels in ``pred_instances``. ``'tensor'``:
+            :meth:`score`.
+        """
+        if mode == 'tensor':
+            return self.score(inputs)
+        if mode != 'predict':
+            raise ValueError(f"mode: expected 'predict' or 'tensor', got {mode!r}")
+        sizes = [len(sample.pred_instances) for sample in data_samples]
+        joined = {name: torch.cat(list(frames)) for name, frames in inputs.items()}
+        scores = {name: values.split(sizes) for name, values in self.score(joined).items()}
+        for index, sample in enumerate(data_samples):
+            for name, parts in scores.items():
+                sample.pred_instances.set_field(parts[index], name)
+        return list(data_samples)

@@ -1,0 +1,166 @@
+"""Terms of a score: each says of an object how unusual one quantity of it is.
+
+Shape letters: n objects, M reference objects, F numbers that describe an object, D dimensions kept
+of them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from mmengine.model import BaseModule
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from mmvad.registry import MODELS
+
+
+class ScoreTerm(BaseModule):
+    """One term of a score. Register a subclass in ``MODELS`` and name it in ``scorer.terms``.
+
+    Args:
+        of: The quantity it looks at, one of those that the model measures.
+        weight: In the sums it takes part in, above 0.
+    """
+
+    def __init__(self, of: str, weight: float = 1.0) -> None:
+        super().__init__()
+        if not weight > 0:
+            raise ValueError(f'scorer.terms: weight of {of!r}: expected above 0, got {weight!r}')
+        self.of = of
+        self.weight = float(weight)
+        # Mean and standard deviation of the term's log over training objects not seen; by term, so
+        # that the order in which a config names them does not matter.
+        self.register_buffer('scale', torch.zeros(2))
+
+    @abstractmethod
+    def fit(self, values: Tensor, videos: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor]:
+        """Learn what training objects are like.
+
+        Args:
+            values: (n, ...) the quantity, of training objects.
+            videos: (n,) number of the video each object is from.
+            held_out: (n,) bool, which objects no part of the model learned from.
+
+        Returns:
+            (n,) the term of each training object, >= 0; (n,) bool, which of these are as good as
+            those of objects never seen. The term's scale is taken on the latter.
+        """
+
+    @abstractmethod
+    def forward(self, values: Tensor) -> Tensor:
+        """(n, ...) the quantity of new objects -> (n,) >= 0, higher is more unusual."""
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        # What is fitted takes the training set's size, and a checkpoint's when loaded.
+        for name, buffer in self._buffers.items():
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                setattr(self, name, buffer.new_zeros(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@MODELS.register_module()
+class PredictionError(ScoreTerm):
+    """A prediction error as it is; its scale is that of the held-out objects, since a predictor
+    errs less on what it was trained on.
+
+    Args:
+        of: A quantity (n,) that is an error.
+        weight: See :class:`ScoreTerm`.
+    """
+
+    def __init__(self, of: str = 'prediction_error', weight: float = 1.0) -> None:
+        super().__init__(of, weight)
+
+    def fit(self, values: Tensor, videos: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor]:
+        return self(values), held_out
+
+    def forward(self, values: Tensor) -> Tensor:
+        if values.ndim != 1:
+            raise ValueError(
+                f'PredictionError: {self.of!r}: expected one number an object, got shape '
+                f'{tuple(values.shape)}'
+            )
+        return values.float()
+
+
+@MODELS.register_module()
+class NearestDistance(ScoreTerm):
+    """Mean distance to the nearest training objects.
+
+    Args:
+        of: A quantity (n, F).
+        weight: See :class:`ScoreTerm`.
+        dims: D, principal components that are compared; None: the F numbers themselves, each
+            divided by its standard deviation.
+        num_reference: M, training objects kept to compare with.
+        neighbours: Nearest reference objects averaged. Few ask if anything like it was ever seen,
+            many how common it is.
+        seed: Of the choice of reference objects and of the principal components' solver.
+    """
+
+    def __init__(
+        self,
+        of: str,
+        weight: float = 1.0,
+        dims: int | None = None,
+        num_reference: int = 4000,
+        neighbours: int = 3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(of, weight)
+        self.dims = dims
+        self.num_reference = num_reference
+        self.neighbours = neighbours
+        self.seed = seed
+        self.register_buffer('mean', torch.zeros(0))
+        self.register_buffer('projection', torch.zeros(0, 0))
+        self.register_buffer('reference', torch.zeros(0, 0))
+
+    def fit(self, values: Tensor, videos: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose the reference objects. References of an object's own video are left out of its
+        distance, so all training objects count as not seen. Where there is a single video, its part
+        that is held out and the rest count as two."""
+        if self.dims is None:
+            self.mean = values.mean(dim=0)
+            self.projection = torch.diag(1 / values.std(dim=0).clamp(min=1e-6))
+        else:
+            pca = PCA(
+                min(self.dims, *values.shape), svd_solver='randomized', random_state=self.seed
+            ).fit(values.float().cpu().numpy())
+            self.mean = torch.from_numpy(pca.mean_).float().to(values.device)
+            self.projection = torch.from_numpy(pca.components_).float().T.to(values.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        picks = torch.randperm(len(values), generator=generator)[: self.num_reference].sort()[0]
+        self.reference = self._project(values[picks])
+        groups = held_out if bool((videos == videos[:1]).all()) else videos
+        distances = self._distances(values, groups, groups[picks])
+        return distances, torch.ones_like(held_out)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self._distances(values)
+
+    def _project(self, values: Tensor) -> Tensor:
+        return (values.float() - self.mean) @ self.projection
+
+    def _distances(
+        self, values: Tensor, videos: Tensor | None = None, owners: Tensor | None = None
+    ) -> Tensor:
+        """(n, F) -> (n,); references of an object's own video are left out where ``videos`` (n,)
+        and ``owners`` (M,) say which they are."""
+        distances = []
+        count = min(self.neighbours, len(self.reference))
+        for start in range(0, len(values), 4096):
+            rows = slice(start, start + 4096)
+            pairs = torch.cdist(self._project(values[rows]), self.reference)
+            if owners is not None:
+                same = videos[rows, None] == owners[None]
+                # Where all references are of its own video there is no other to compare with.
+                same &= ~same.all(dim=1, keepdim=True)
+                pairs = pairs.masked_fill(same.to(pairs.device), float('inf'))
+            nearest = pairs.topk(count, largest=False).values
+            finite = nearest.isfinite()
+            distances.append(nearest.where(finite, 0).sum(1) / finite.sum(1).clamp(min=1))
+        return torch.cat(distances) if distances else values.new_zeros(0)

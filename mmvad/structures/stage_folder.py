@@ -1,0 +1,150 @@
+"""The folder that a stage leaves, with a manifest of what made it and what it holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .files import digest, file_digest, write_json
+
+MANIFEST = 'manifest.json'
+
+
+class StageFolder:
+    """The folder of one stage, with a manifest that says which settings made it and if it is done.
+
+    Args:
+        path: The folder.
+        key: Hash of all settings and inputs that shape the stage's output.
+        leaves: Patterns of the files that are its output, relative to the folder.
+        hashed: Whether the manifest holds hashes of the files; if not, only their sizes: for output
+            too large to be read just to see that it is as it was.
+        editable: Whether people may change the files: they then count as they are.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        key: str,
+        leaves: Sequence[str] = ('**/*',),
+        hashed: bool = True,
+        editable: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.key = key
+        self.leaves = tuple(leaves)
+        self.hashed = hashed
+        self.editable = editable
+        self._started, self._seconds = time.monotonic(), 0.0
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The manifest; empty where there is none that can be read."""
+        try:
+            return json.loads((self.path / MANIFEST).read_text())
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+            # Without a manifest nothing says that the output is whole.
+            return {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the same settings finished it, whatever became of its files since."""
+        record = self.record
+        return record.get('key') == self.key and bool(record.get('complete'))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the same settings finished it, and its files are as they were left."""
+        return self.finished and not self.damaged
+
+    @property
+    def damaged(self) -> list[Path]:
+        """Files of a finished stage that are gone or no longer what they were."""
+        return [
+            self.path / name
+            for name, (size, stamp, sha) in self.record.get('files', {}).items()
+            if not self._intact(self.path / name, size, stamp, sha)
+        ]
+
+    def _intact(self, file: Path, size: int, stamp: int, sha: str | None) -> bool:
+        if not file.is_file():
+            return False
+        if self.editable:
+            return True
+        stat = file.stat()
+        if stat.st_size != size:
+            return False
+        return sha is None or stat.st_mtime_ns == stamp or file_digest(file) == sha
+
+    @property
+    def content(self) -> str:
+        """A hash of what a finished stage left: of the files, or of what made them."""
+        if not self.hashed:
+            return self.key
+        held = {}
+        for name, (size, stamp, sha) in self.record.get('files', {}).items():
+            stat = (self.path / name).stat()
+            same = (stat.st_size, stat.st_mtime_ns) == (size, stamp)
+            held[name] = sha if same else file_digest(self.path / name)
+        return digest(held)
+
+    def open(self) -> Path | None:
+        """Make the folder ready to write to; whole files that the same settings left stay.
+
+        Output of other settings is moved aside to ``<name>.stale`` (replacing an earlier one), so
+        that no later stage trusts it and nothing is lost.
+
+        Returns:
+            Where the stale output went, if there was any.
+        """
+        stale = None
+        record = self.record
+        if self.path.exists() and any(self.path.iterdir()) and record.get('key') != self.key:
+            stale = self.path.with_name(self.path.name + '.stale')
+            shutil.rmtree(stale, ignore_errors=True)
+            os.replace(self.path, stale)
+            record = {}
+        self.path.mkdir(parents=True, exist_ok=True)
+        for file in self.damaged:
+            file.unlink(missing_ok=True)
+        self._started = time.monotonic()
+        # What is made once more starts at 0, what was interrupted goes on.
+        self._seconds = 0.0 if record.get('complete') else float(record.get('seconds', 0.0))
+        self.checkpoint()
+        return stale
+
+    def checkpoint(self) -> None:
+        """Note the seconds spent so far, so that a killed stage still counts them."""
+        write_json(
+            self.path / MANIFEST,
+            dict(key=self.key, complete=False, seconds=round(self.seconds, 2)),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work since :meth:`open`, those of interrupted runs included."""
+        return self._seconds + time.monotonic() - self._started
+
+    def finish(self, **record: Any) -> None:
+        """Declare the output complete; ``record`` is kept in the manifest."""
+        files = {}
+        for file in sorted({f for pattern in self.leaves for f in self.path.glob(pattern)}):
+            if file.is_file() and file.name != MANIFEST and not file.name.startswith('.'):
+                stat = file.stat()
+                sha = file_digest(file) if self.hashed else None
+                files[os.path.relpath(file, self.path)] = (stat.st_size, stat.st_mtime_ns, sha)
+        write_json(
+            self.path / MANIFEST,
+            dict(
+                record,
+                key=self.key,
+                complete=True,
+                seconds=round(self.seconds, 2),
+                files=files,
+            ),
+        )

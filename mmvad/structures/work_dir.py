@@ -1,0 +1,81 @@
+"""The one place that knows the name of every file below a work dir."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def tubes_path(folder: Path, video: str) -> Path:
+    """The tubes of a video, an ``.npz`` that :class:`~mmvad.structures.ObjectTubes` writes."""
+    return Path(folder) / f'{video}.npz'
+
+
+def captions_path(folder: Path, video: str, stride: int = 1) -> Path:
+    """The captions of a video's tubes; those of tubes that are fast-forwarded, taking every
+    ``stride``-th frame, in folders of their own."""
+    return Path(folder) / ('' if stride == 1 else f'stride_{stride}') / f'{video}.jsonl'
+
+
+def measurement_path(folder: Path, name: str, video: str) -> Path:
+    """One measurement of a video's tubes, an ``.npy`` with a row a tube."""
+    return Path(folder) / name / f'{video}.npy'
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """Names of the files of one run.
+
+    Args:
+        root: The work dir.
+    """
+
+    root: Path
+
+    def stage(self, folder: str, split: str | None = None) -> Path:
+        """What a stage leaves, of one split where it goes through several."""
+        return self.root / folder / (split or '')
+
+    def log(self, stamp: str) -> Path:
+        """The log of one run."""
+        return self.root / f'{stamp}.log'
+
+    @property
+    def digests(self) -> Path:
+        """What is remembered of files' contents, see :class:`~mmvad.structures.FileDigests`."""
+        return self.root / 'digests.json'
+
+    @property
+    def metrics(self) -> Path:
+        """Figures, seconds and protocol of the last test."""
+        return self.root / 'metrics.json'
+
+    @property
+    def videos(self) -> Path:
+        """A table of the test videos."""
+        return self.root / 'videos.csv'
+
+    def scores(self, video: str) -> Path:
+        """(F,) float32: final scores of a video's frames."""
+        return self.root / 'scores' / f'{video}.npy'
+
+    def raw_scores(self, video: str) -> Path:
+        """(F,) float32: the same without post-processing."""
+        return self.root / 'scores' / 'raw' / f'{video}.npy'
+
+    def objects(self, video: str) -> Path:
+        """The scored objects of a video."""
+        return self.root / 'objects' / f'{video}.npz'
+
+    def plot(self, video: str) -> Path:
+        """A video's score over time."""
+        return self.root / 'plots' / f'{video}.png'
+
+    def annotated(self, video: str) -> Path:
+        """A video with its objects' scores drawn into it."""
+        return self.root / 'annotated' / f'{video}.mp4'
+
+    @property
+    def overview(self) -> Path:
+        """Frames and scores of the video with the clearest change of score."""
+        return self.root / 'overview.png'

@@ -1,0 +1,274 @@
+"""Terms of a score, and the scorer that adds them up."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+
+from mmvad.models import NearestDistance, ObjectScorer, PredictionError
+
+TERMS = dict(
+    smm=dict(type='PredictionError', weight=1.0),
+    action=dict(type='NearestDistance', of='action', weight=0.5, dims=8, neighbours=3),
+    appearance=dict(type='NearestDistance', of='appearance', weight=2.0, dims=8, neighbours=3),
+    attributes=dict(type='NearestDistance', of='attributes', weight=4.0, neighbours=3),
+)
+CHANNELS = dict(spatial=('action', 'appearance'), both=('smm', 'action', 'appearance'))
+#: What each term looks at.
+OF = dict(smm='prediction_error', action='action', appearance='appearance', attributes='attributes')
+
+
+def data(n=300) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """What the scorer takes, of training objects in five videos; the videos; the last held out."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(dims: int, low: float, high: float) -> torch.Tensor:
+        mixed = torch.randn(n, dims, generator=generator) * torch.linspace(low, high, dims)
+        return mixed @ torch.linalg.qr(torch.randn(dims, dims, generator=generator))[0] + low
+
+    values = dict(
+        prediction_error=torch.rand(n, generator=generator) + 0.1,
+        action=draw(12, 1, 3),
+        appearance=draw(12, 0.1, 2),
+        attributes=draw(3, 1, 5) * torch.tensor([1.0, 10.0, 0.1]),
+    )
+    videos = torch.arange(n) % 5
+    return values, videos, videos == 4
+
+
+def some(*names: str) -> dict[str, dict]:
+    """Some of the terms."""
+    return {name: TERMS[name] for name in names}
+
+
+class TestNearestDistance:
+    @pytest.mark.parametrize('name', ['action', 'appearance'])
+    def test_principal_components_are_compared_as_scikit_learn_would(self, name):
+        values, *where = data()
+        term = NearestDistance(name, dims=5, num_reference=1000, neighbours=4)
+        term.fit(values[name], *where)
+        pca = PCA(5).fit(values[name].numpy())
+        new = values[name][:20] * 1.3 + 0.2
+        nearest = NearestNeighbors(n_neighbors=4).fit(pca.transform(values[name].numpy()))
+        expected = nearest.kneighbors(pca.transform(new.numpy()))[0].mean(axis=1)
+        np.testing.assert_allclose(term(new), expected, rtol=2e-3)
+
+    def test_without_dims_the_numbers_are_standardised(self):
+        values, *where = data()
+        term = NearestDistance('attributes', num_reference=1000, neighbours=2)
+        term.fit(values['attributes'], *where)
+        scale = StandardScaler().fit(values['attributes'].numpy())
+        new = values['attributes'][:20] * 1.1
+        nearest = NearestNeighbors(n_neighbors=2)
+        nearest.fit(scale.transform(values['attributes'].numpy()))
+        expected = nearest.kneighbors(scale.transform(new.numpy()))[0].mean(axis=1)
+        # n or n - 1 in the standard deviation.
+        np.testing.assert_allclose(term(new), expected, rtol=5e-3)
+
+    def test_in_training_an_objects_own_video_is_left_out(self):
+        values, videos, held_out = data()
+        term = NearestDistance('action', dims=12, num_reference=1000, neighbours=3)
+        fitted, unseen = term.fit(values['action'], videos, held_out)
+        patterns, owners = values['action'].numpy(), videos.numpy()
+        pairs = np.linalg.norm(patterns[:, None] - patterns[None], axis=-1)
+        pairs[owners[:, None] == owners[None]] = np.inf
+        np.testing.assert_allclose(fitted, np.sort(pairs)[:, :3].mean(axis=1), rtol=2e-3)
+        # So all of them are as good as never seen, held out or not.
+        assert unseen.all() and unseen.shape == (300,)
+
+    def test_of_a_single_video_the_part_that_is_held_out_stands_in_for_another(self):
+        values, videos, _ = data()
+        held_out = torch.arange(300) >= 240
+        term = NearestDistance('action', dims=12, num_reference=1000, neighbours=3)
+        fitted, unseen = term.fit(values['action'], torch.zeros_like(videos), held_out)
+        patterns, late = values['action'].numpy(), held_out.numpy()
+        pairs = np.linalg.norm(patterns[:, None] - patterns[None], axis=-1)
+        pairs[late[:, None] == late[None]] = np.inf
+        np.testing.assert_allclose(fitted, np.sort(pairs)[:, :3].mean(axis=1), rtol=2e-3)
+        assert unseen.all()
+
+    def test_as_many_references_are_kept_as_are_asked_for(self):
+        values, *where = data()
+        term = NearestDistance('action', dims=12, num_reference=40, neighbours=1)
+        term.fit(values['action'], *where)
+        assert term.reference.shape == (40, 12)
+        # The references are training objects: each is at no distance of itself.
+        assert (term(values['action']) < 1e-2).sum() == 40
+
+    def test_a_video_with_all_other_references_few_averages_those_there_are(self):
+        values = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
+        term = NearestDistance('x', num_reference=4, neighbours=3)
+        fitted, _ = term.fit(values, torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 1]).bool())
+        std = values.std()
+        np.testing.assert_allclose(fitted[:3] * std, [10, 9, 8], rtol=1e-4)
+        np.testing.assert_allclose(fitted[3] * std, 9, rtol=1e-4)
+
+
+class TestPredictionError:
+    def test_it_is_the_error_and_its_scale_that_of_held_out_objects(self):
+        values, videos, held_out = data()
+        term = PredictionError()
+        assert term.of == 'prediction_error'
+        found, unseen = term.fit(values['prediction_error'].half(), videos, held_out)
+        assert found.dtype == torch.float32 and torch.equal(unseen, held_out)
+        assert torch.equal(term(values['prediction_error']), values['prediction_error'])
+
+    def test_more_than_a_number_an_object_is_refused(self):
+        with pytest.raises(ValueError, match=r"'action': expected one number.*\(300, 12\)"):
+            PredictionError('action')(data()[0]['action'])
+
+
+class TestScorer:
+    def fitted(self, terms=TERMS, channels=CHANNELS):
+        values, *where = data()
+        scorer = ObjectScorer(terms, channels)
+        scorer.fit(values, *where)
+        return scorer, values
+
+    def test_each_term_is_the_standardised_log_of_what_it_says(self):
+        values, videos, held_out = data()
+        scorer = ObjectScorer(some('smm', 'action'))
+        scorer.fit(values, videos, held_out)
+        term = NearestDistance('action', dims=8, neighbours=3)
+        nearest, _ = term.fit(values['action'], videos, held_out)
+        new = {name: value[:9] * 1.2 for name, value in values.items()}
+        scores = scorer(new)
+        error = values['prediction_error']
+        for name, train, unseen, found in (
+            # A predictor errs less on what it was trained on, so the scale is that of the others.
+            ('smm', error, error[held_out], new['prediction_error']),
+            ('action', nearest, nearest, term(new['action'])),
+        ):
+            expected = (found.log() - unseen.log().mean()) / unseen.log().std()
+            torch.testing.assert_close(scores[name], expected, rtol=1e-3, atol=1e-3)
+            # Floors are of held-out objects alike, whatever the scale is of.
+            low = (train[held_out].log().min() - unseen.log().mean()) / unseen.log().std()
+            assert scorer.floors[name] == pytest.approx(float(low), abs=1e-3)
+
+    def test_channels_are_weighted_sums(self):
+        scorer, values = self.fitted()
+        scores = scorer(values)
+        names = ['smm', 'action', 'appearance', 'attributes', 'spatial', 'both', 'all']
+        assert list(scores) == list(scorer.channels) == names
+        assert set(scorer.floors) == set(names)
+        sums = dict(
+            spatial=(0.5 * scores['action'] + 2 * scores['appearance']) / 4.25**0.5,
+            both=(scores['smm'] + 0.5 * scores['action'] + 2 * scores['appearance']) / 5.25**0.5,
+            all=(
+                scores['smm']
+                + 0.5 * scores['action']
+                + 2 * scores['appearance']
+                + 4 * scores['attributes']
+            )
+            / 21.25**0.5,
+        )
+        for name, expected in sums.items():
+            torch.testing.assert_close(scores[name], expected, rtol=1e-4, atol=1e-5)
+        # The error knows no videos, so its training scores are these.
+        held_out = data()[2]
+        assert scores['smm'][held_out].mean() == pytest.approx(0, abs=1e-4)
+        assert scores['smm'][held_out].std() == pytest.approx(1, abs=1e-3)
+        assert scorer.floors['smm'] == pytest.approx(float(scores['smm'][held_out].min()), abs=1e-5)
+        # Not those of other objects, which the predictor knows.
+        assert scores['smm'].min() < scorer.floors['smm'] - 1e-3
+
+    @pytest.mark.parametrize(
+        ('terms', 'channels', 'names'),
+        [
+            (['smm'], {}, ['smm', 'all']),
+            (['attributes'], dict(measured=['attributes']), ['attributes', 'measured', 'all']),
+            (
+                ['smm', 'action', 'attributes'],
+                dict(both=('smm', 'action')),
+                ['smm', 'action', 'attributes', 'both', 'all'],
+            ),
+        ],
+    )
+    def test_there_are_the_channels_of_terms_those_that_are_named_and_all(
+        self, terms, channels, names
+    ):
+        scorer = ObjectScorer(some(*terms), channels)
+        assert list(scorer.channels) == names
+        assert scorer.channels['all'] == tuple(terms)
+        assert scorer.quantities == {OF[name] for name in terms}
+
+    @pytest.mark.parametrize(
+        ('channels', 'words'),
+        [
+            (dict(smm=('action',)), "'smm' is the name of a term"),
+            (dict(all=('action',)), "'all' is the name of a term, or all"),
+            (dict(both=('smm', 'gait')), r"scorer.channels.both: .*\['smm', 'action'\].*'gait'"),
+            (dict(none=()), r'scorer.channels.none: expected some of the terms.*got \[\]'),
+        ],
+    )
+    def test_channels_that_sum_no_terms_are_refused(self, channels, words):
+        with pytest.raises(ValueError, match=words):
+            ObjectScorer(some('smm', 'action'), channels)
+
+    @pytest.mark.parametrize('name', list(TERMS))
+    def test_what_is_unlike_training_scores_higher_in_its_own_term(self, name):
+        scorer, values = self.fitted()
+        near = {key: value[:1] for key, value in values.items()}
+        far = dict(near, **{OF[name]: near[OF[name]] * 20 + 30})
+        before, after = scorer(near), scorer(far)
+        for channel, parts in scorer.channels.items():
+            if name in parts:
+                assert after[channel] > before[channel] + 0.5
+            else:
+                assert torch.equal(after[channel], before[channel])
+
+    def test_loads_into_a_fresh_one_and_refuses_to_score_unfitted(self):
+        scorer, values = self.fitted()
+        other = ObjectScorer(TERMS, CHANNELS)
+        assert scorer.fitted and not other.fitted
+        with pytest.raises(RuntimeError, match='not fitted'):
+            other(values)
+        other.load_state_dict(scorer.state_dict())
+        for channel, scores in scorer(values).items():
+            assert torch.equal(other(values)[channel], scores)
+        assert other.floors == scorer.floors
+
+    def test_the_order_of_terms_and_channels_does_not_matter(self):
+        """A config that is written to a file and read again has its keys in another order."""
+        scorer, values = self.fitted()
+        other = ObjectScorer(dict(reversed(TERMS.items())), dict(reversed(CHANNELS.items())))
+        other.load_state_dict(scorer.state_dict())
+        assert other.floors == scorer.floors and len(set(scorer.floors.values())) == 7
+        for channel, scores in scorer(values).items():
+            torch.testing.assert_close(other(values)[channel], scores)
+
+    def test_what_terms_look_at_must_be_there_and_others_need_not(self):
+        scorer, values = self.fitted(some('smm', 'attributes'), {})
+        with pytest.raises(ValueError, match="'attributes', which is not measured.*'prediction_er"):
+            scorer({name: values[name] for name in ('prediction_error', 'action')})
+        scores = scorer({name: values[name] for name in ('prediction_error', 'attributes')})
+        assert torch.equal(scores['all'], scorer(values)['all'])
+
+    @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+    @pytest.mark.parametrize('name', OF.values())
+    def test_quantities_that_are_not_finite_are_refused(self, name, bad):
+        scorer, values = self.fitted()
+        broken = dict(values, **{name: values[name].clone()})
+        broken[name][7] = bad
+        with pytest.raises(ValueError, match=f'{name}: holds values that are not finite'):
+            scorer(broken)
+        with pytest.raises(ValueError, match=f'{name}: holds values that are not finite'):
+            scorer.fit(broken, *data()[1:])
+
+    @pytest.mark.filterwarnings('ignore:std')
+    def test_a_fit_needs_held_out_objects(self):
+        values, videos, held_out = data()
+        with pytest.raises(ValueError, match='no training object is held out; raise held_out'):
+            ObjectScorer(TERMS).fit(values, videos, torch.zeros_like(held_out))
+        one = torch.arange(300) == 7
+        with pytest.raises(ValueError, match=r'scorer.terms.smm: no scale can be taken on 1 obj'):
+            ObjectScorer(TERMS).fit(values, videos, one)
+
+    def test_there_must_be_terms_with_weights_above_0(self):
+        with pytest.raises(ValueError, match='scorer.terms: expected at least one term'):
+            ObjectScorer({})
+        for weight in (0.0, -1.0, float('nan')):
+            with pytest.raises(ValueError, match="weight of 'action': expected above 0"):
+                ObjectScorer(dict(action=dict(TERMS['action'], weight=weight)))
