@@ -16,13 +16,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import DefaultScope
 from pycocotools import mask as coco_mask
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.frames import list_images
+from mmvad.engine import read_config
 from mmvad.proposals import ForegroundProposer
 from mmvad.registry import DATASETS, PROPOSERS
 from mmvad.structures import write_json
@@ -191,9 +192,7 @@ def main() -> None:
         '--cfg-options', nargs='+', action=DictAction, help='override settings: key=value ...'
     )
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('pseudo_boxes', scope_name='mmvad')
     proposer = PROPOSERS.build(cfg.proposer) if cfg.get('proposer') else None
     if not isinstance(proposer, ForegroundProposer):
@@ -203,8 +202,7 @@ def main() -> None:
     content = pseudo_boxes(
         DATASETS.build(cfg.train_dataset), proposer, args.every, args.tolerance, args.speck
     )
-    work_dir = cfg.get('work_dir') or Path('work_dirs') / Path(args.config).stem
-    out = Path(args.out or Path(work_dir) / 'pseudo_boxes.json')
+    out = Path(args.out or Path(cfg.work_dir) / 'pseudo_boxes.json')
     write_json(out, content)
     crowd = sum(annotation['iscrowd'] for annotation in content['annotations'])
     print(

@@ -70,10 +70,6 @@ class MeasurementDataset(BaseDataset):
         )
         super().__init__(ann_file='', metainfo=metainfo, test_mode=test_mode)
 
-    def __deepcopy__(self, memo: dict) -> MeasurementDataset:
-        # MMEngine's runner copies what it builds loaders from; a copy would read every map.
-        return self
-
     def load_data_list(self) -> list[dict]:
         self.tubes = {
             video: ObjectTubes.load(tubes_path(self.proposals, video))

@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
@@ -19,6 +20,7 @@ from mmvad.datasets import TubeSweep, inference_pipeline, sweep
 from mmvad.datasets.transforms import TokenizeCaptions
 from mmvad.engine import read_config
 from mmvad.methods.objects import find_tubes
+from mmvad.models import LocalVAD, ObjectVAD
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS
 from mmvad.structures import FrameObjects
 
@@ -44,9 +46,61 @@ def matmul_rate(device: torch.device, size: int = 2048) -> float:
     return 2 * size**3 / seconds(lambda: a @ a)
 
 
+# Name, objects/s, note.
+Row = tuple[str, float, str]
+
+
+def learned_rows(
+    cfg: Config, model: LocalVAD, crops: Tensor, captions: list[dict], size: int, peak: float
+) -> tuple[list[Row], Tensor]:
+    """Rows of what LocalVAD computes, and the patterns of ``size`` tubes.
+
+    Args:
+        cfg: The staged config.
+        model: On its device.
+        crops: (n, T, C, H, W) of n tubes.
+        captions: Their sentences.
+        size: Tubes in a batch.
+        peak: FLOP/s of a matrix product.
+    """
+    device = model.temporal.mean.device
+    batch = crops[torch.arange(size) % len(crops)].to(device)
+    with FlopCounterMode(display=False) as counter:
+        patterns = model.extract(dict(inputs=batch))['patterns']
+    took = seconds(lambda: model.extract(dict(inputs=batch)))
+    share = f'{counter.get_total_flops() / took / peak:.0%} of the matmul rate'
+    rows: list[Row] = [('branches', size / took, share)]
+
+    spatial = MODELS.build(cfg.model.spatial).to(device).train()
+    step = cfg.stages.spatial.train_dataloader.batch_size
+    tokenize = TokenizeCaptions(spatial.text_length)
+    picks = [captions[i % len(captions)] for i in range(step)]
+    tokens = [tokenize(dict(captions=caption))['tokens'] for caption in picks]
+    data = dict(
+        inputs=crops[torch.arange(step) % len(crops)][:, -1:],
+        data_samples={key: torch.stack([t[key] for t in tokens]) for key in tokens[0]},
+    )
+
+    def train_spatial() -> None:
+        ready = spatial.data_preprocessor(data, training=True)
+        sum(v for k, v in spatial(**ready, mode='loss').items() if 'loss' in k).backward()
+
+    with FlopCounterMode(display=False) as counter:
+        train_spatial()
+    took = seconds(train_spatial)
+    share = f'{counter.get_total_flops() / took / peak:.0%} of the matmul rate'
+    rows.append(('spatial training', step / took, share))
+
+    step = cfg.stages.temporal.train_dataloader.batch_size
+    inputs = patterns[torch.arange(step, device=device) % len(patterns)]
+    took = seconds(lambda: model.temporal(inputs, mode='loss')['loss'].backward())
+    rows.append(('temporal training', step / took, ''))
+    return rows, patterns
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='staged config file')
+    parser.add_argument('config', help='staged config file of a method that scores objects')
     parser.add_argument('--frames', type=int, default=60, help='frames to measure on')
     parser.add_argument('--batch-size', type=int, help='tubes; default: that of stage features')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
@@ -54,13 +108,13 @@ def main() -> None:
     cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('benchmark', scope_name='mmvad')
     device = torch.device(get_device())
-    rows: list[tuple[str, float | None, float, str]] = []
+    rows: list[Row] = []
 
     videos = DATASETS.build(cfg.train_dataset)
     video = next(iter(videos.lengths))
     source = videos.source(video)
     count = min(args.frames, len(source))
-    model = MODELS.build(cfg.model).to(device).eval().optimize_for_inference()
+    model: ObjectVAD = MODELS.build(cfg.model).to(device).eval().optimize_for_inference()
     first, steps = model.tube.first_scored, model.tube.steps
     scored = count - first
     if scored < 1:
@@ -72,84 +126,53 @@ def main() -> None:
     start = time.perf_counter()
     tubes = find_tubes(frames, proposer, first)
     passed = time.perf_counter() - start
-    rows.append(('boxes', scored / passed, len(tubes) / passed, ''))
+    rows.append(('boxes', len(tubes) / passed, ''))
     if not len(tubes):
         raise ValueError(f'{video}: no object in its first {count} frames; give more --frames')
 
-    captioner = CAPTIONERS.build(cfg.captioner)
-    samples = [
-        FrameObjects(imgs, tubes.boxes[tubes.at(f)], tubes.objects[tubes.at(f)], video, f)
-        for f, imgs in sweep(source, np.unique(tubes.frames), steps)
-    ]
-    captioner.fit(iter(samples))
-    start = time.perf_counter()
-    captions = [caption for sample in samples for caption in captioner.caption(sample)]
-    passed = time.perf_counter() - start
-    rows.append(('captions', scored / passed, len(tubes) / passed, ''))
+    captions = []
+    if 'captions' in cfg.stages:
+        captioner = CAPTIONERS.build(cfg.captioner)
+        samples = [
+            FrameObjects(imgs, tubes.boxes[tubes.at(f)], tubes.objects[tubes.at(f)], video, f)
+            for f, imgs in sweep(source, np.unique(tubes.frames), steps)
+        ]
+        captioner.fit(iter(samples))
+        start = time.perf_counter()
+        captions = [caption for sample in samples for caption in captioner.caption(sample)]
+        rows.append(('captions', len(tubes) / (time.perf_counter() - start), ''))
 
-    tube_sweep = TubeSweep(source, tubes, steps, inference_pipeline(model.tube), video)
     start = time.perf_counter()
-    items = list(tube_sweep)
-    passed = time.perf_counter() - start
-    rows.append(('reading, cropping', scored / passed, len(tubes) / passed, ''))
+    items = list(TubeSweep(source, tubes, steps, inference_pipeline(model.tube), video))
+    rows.append(('reading, measuring', len(tubes) / (time.perf_counter() - start), ''))
 
     peak = matmul_rate(device)
     size = args.batch_size or cfg.stages.features.batch_size
-    pool = torch.cat([item['inputs'] for item in items])
-    batch = pool[torch.arange(size) % len(pool)].to(device)
-    with FlopCounterMode(display=False) as counter:
-        features = model.extract(dict(inputs=batch))['patterns']
-    took = seconds(lambda: model.extract(dict(inputs=batch)))
-    share = counter.get_total_flops() / took / peak
-    per_frame = len(tubes) / scored
-    rows.append(
-        ('branches', size / took / per_frame, size / took, f'{share:.0%} of the matmul rate')
-    )
-
-    spatial = MODELS.build(cfg.model.spatial).to(device).train()
-    step = cfg.stages.spatial.train_dataloader.batch_size
-    tokenize = TokenizeCaptions(spatial.text_length)
-    picks = [captions[i % len(captions)] for i in range(step)]
-    tokens = [tokenize(dict(captions=caption))['tokens'] for caption in picks]
-    data = dict(
-        inputs=pool[torch.arange(step) % len(pool)][:, -1:],
-        data_samples={key: torch.stack([t[key] for t in tokens]) for key in tokens[0]},
-    )
-
-    def train_spatial() -> None:
-        ready = spatial.data_preprocessor(data, training=True)
-        sum(v for k, v in spatial(**ready, mode='loss').items() if 'loss' in k).backward()
-
-    with FlopCounterMode(display=False) as counter:
-        train_spatial()
-    took = seconds(train_spatial)
-    share = counter.get_total_flops() / took / peak
-    rows.append(('spatial training', None, step / took, f'{share:.0%} of the matmul rate'))
-
-    step = cfg.stages.temporal.train_dataloader.batch_size
-    inputs = features[torch.arange(step, device=device) % len(features)]
-    took = seconds(lambda: model.temporal(inputs, mode='loss')['loss'].backward())
-    rows.append(('temporal training', None, step / took, ''))
-
-    measured = dict(patterns=features)
+    measured = {}
+    if isinstance(model, LocalVAD):
+        crops = torch.cat([item['inputs'] for item in items])
+        learned, measured['patterns'] = learned_rows(cfg, model, crops, captions, size, peak)
+        rows += learned
     for name in model.tube.measure:
         values = torch.cat([item['measurements'][name] for item in items])
         measured[name] = values[torch.arange(size) % len(values)]
-    videos = torch.arange(size) % 2
-    model.calibrate(measured, videos, held_out=videos == 1)
+    owners = torch.arange(size) % 2
+    model.calibrate(measured, owners, held_out=owners == 1)
     with torch.no_grad():
         took = seconds(lambda: model.score(measured))
-    rows.append(('scores', len(features) / took / per_frame, len(features) / took, ''))
+    rows.append(('scores', size / took, ''))
 
+    per_frame = len(tubes) / scored
     height, width = source.frame_shape
     print(
         f'{args.config}: {width} x {height} frames, {per_frame:.1f} objects a frame, {device}, '
         f'{torch.get_num_threads()} threads, matrix products at {peak / 1e9:.0f} GFLOP/s (fp32)'
     )
     print(f'{"stage":22}{"frames/s":>10}{"objects/s":>11}')
-    for name, frame_rate, object_rate, note in rows:
-        frames_column = '-' if frame_rate is None else f'{frame_rate:.1f}'
-        print(f'{name:22}{frames_column:>10}{object_rate:11.1f}  {note}')
+    for name, rate, note in rows:
+        # Training takes tubes in any order.
+        frames_column = '-' if name.endswith('training') else f'{rate / per_frame:.1f}'
+        print(f'{name:22}{frames_column:>10}{rate:11.1f}  {note}')
 
 
 if __name__ == '__main__':

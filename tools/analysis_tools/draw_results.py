@@ -21,8 +21,9 @@ from torch import Tensor
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.datasets import VideoDataset, inference_pipeline
 from mmvad.engine import read_config
+from mmvad.evaluation.samples import chosen_channel
 from mmvad.methods.objects import build_model
-from mmvad.models import LocalVAD
+from mmvad.models import LocalVAD, NearestDistance
 from mmvad.registry import DATASETS, TRANSFORMS
 from mmvad.structures import ObjectTubes, WorkDir, tubes_path
 from mmvad.visualization import (
@@ -55,6 +56,16 @@ def patterns_of(
     """A crop and a heat map of each branch for each (video, row) object."""
     transforms = Compose([TRANSFORMS.build(cfg) for cfg in inference_pipeline(model.tube)])
     context = max(getattr(t, 'context', 0) for t in transforms.transforms)
+    usual = {
+        term.of: term.mean
+        for term in model.scorer.terms.values()
+        if isinstance(term, NearestDistance)
+    }
+    if lacking := [name for name in model.spatial.branches if name not in usual]:
+        raise ValueError(
+            f'model.scorer.terms: no NearestDistance of {lacking}, whose heat maps show what is '
+            'far from the usual'
+        )
     pictures = []
     for video, row in objects:
         held = tubes[video]
@@ -73,10 +84,9 @@ def patterns_of(
         # Of the heat maps' size.
         column = [cv2.resize(image, (160, 160), interpolation=cv2.INTER_CUBIC)]
         for name, branch in model.spatial.branches.items():
-            distance = model.scorer.terms[name]
 
-            def unlike(patterns: Tensor, distance=distance) -> Tensor:
-                return (patterns.flatten(1) - distance.mean).norm(dim=1)
+            def unlike(patterns: Tensor, mean: Tensor = usual[name]) -> Tensor:
+                return (patterns.flatten(1) - mean).norm(dim=1)
 
             normal = model.spatial.data_preprocessor.normalize(crop)
             heat = pattern_heatmaps(branch, normal, unlike)[0].numpy()
@@ -98,7 +108,6 @@ def main() -> None:
     videos: VideoDataset = DATASETS.build(cfg.test_dataset)
     if not videos.labels:
         raise ValueError('test_dataset: no labels to tell normal from abnormal frames by')
-    channel = cfg.stages.test.evaluator.score
     place = WorkDir(args.work_dir)
     scores, raw = (
         {video: np.load(path(video), allow_pickle=False) for video in videos.lengths}
@@ -110,21 +119,26 @@ def main() -> None:
     ]
     plot_score_grid(curves, f'{args.prefix}_curves.png')
 
-    model: LocalVAD = build_model(cfg, args.work_dir / 'localvad.pth').eval()
+    model: LocalVAD = build_model(cfg, args.work_dir / cfg.stages.calibrate.model_file).eval()
     model.requires_grad_(False)
+    channel = chosen_channel(cfg.stages.test.evaluator.get('score'), tuple(model.scorer.channels))
     folder = place.stage('proposals', 'testing')
     tubes = {video: ObjectTubes.load(tubes_path(folder, video)) for video in videos.lengths}
     tables = {}
     for video in videos.lengths:
         with np.load(place.objects(video), allow_pickle=False) as stored:
-            tables[video] = {key: stored[key] for key in ('frames', 'boxes', channel)}
+            tables[video] = {key: stored[key] for key in ('frames', 'boxes', 'tubes', channel)}
+        if not np.array_equal(tables[video]['tubes'], np.arange(len(tubes[video]))):
+            raise ValueError(
+                f'{place.objects(video)}: expected a score for each of {len(tubes[video])} tubes, '
+                f'got {len(tables[video]["tubes"])}; test again'
+            )
 
     # All objects in one list, and the highest ones of abnormal frames against the middle of
     # normal ones: objects of a frame are not labelled one by one.
     every = [(video, row) for video, held in tubes.items() for row in range(len(held))]
     frames = np.array([int(tubes[video].frames[row]) for video, row in every])
     label = np.array([videos.labels[v][f] for (v, _), f in zip(every, frames, strict=True)])
-    # Objects are stored by the numbers of their tubes.
     score = np.concatenate([tables[video][channel] for video in tubes])
     far = 10 * frames.max()
     apart = frames + far * np.unique([v for v, _ in every], return_inverse=True)[1]
