@@ -77,6 +77,19 @@ class TestFrames:
         for other in (copy.deepcopy(source), pickle.loads(pickle.dumps(source))):
             assert [frame.mean() for frame in other] == forward
 
+    def test_workers_look_frames_up_in_a_video_file_that_is_open_already(self, tmp_path):
+        path = tmp_path / 'v.avi'
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 24))
+        for i in range(24):
+            writer.write(np.full((24, 32, 3), i * 10, np.uint8))
+        writer.release()
+        source = FrameSource(path)
+        expected = [frame.mean() for frame in source]
+        order = np.random.default_rng(0).permutation(24).tolist()
+        loader = DataLoader(source, batch_size=None, sampler=order, num_workers=2)
+        assert [frame.double().mean() for frame in loader] == [expected[i] for i in order]
+        assert source[3].mean() == expected[3]
+
     def test_a_frame_that_does_not_decode_is_named(self, tmp_path):
         write_frames(tmp_path, 3)
         (tmp_path / '001.png').write_bytes(b'broken')

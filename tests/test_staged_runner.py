@@ -247,7 +247,8 @@ MIDDLE = dict(
     spatial='spatial/epoch_1.pth',
     features='features/training/patterns/00.npy',
     temporal='temporal/epoch_1.pth',
-    calibrate='temporal/temporal.pth',
+    # It is there from the stage's start; what the stage leaves comes at its end.
+    calibrate='calibrate/manifest.json',
     test='objects/00.npz',
 )
 

@@ -96,11 +96,11 @@ def table(reports: dict[str, dict]) -> str:
     """Figures of all score sets, side by side."""
     first = next(iter(reports.values()))
     width = max(14, *(len(name) + 2 for name in reports))
-    lines = [f'{"per cent":28}' + ''.join(f'{name:>{width}}' for name in reports)]
+    lines = [f'{"per cent":30}' + ''.join(f'{name:>{width}}' for name in reports)]
     for part, title in (('raw', ''), ('processed', ' (processed)'), ('regions', ' (boxes)')):
         for figure in first[part] or ():
             cells = [cell(report[part].get(figure), width) for report in reports.values()]
-            lines.append(f'{figure + title:28}{"".join(cells)}')
+            lines.append(f'{figure + title:30}{"".join(cells)}')
     return '\n'.join(lines)
 
 

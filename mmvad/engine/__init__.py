@@ -6,6 +6,7 @@ from .hooks import EpochSeedHook, SafeCheckpointHook
 from .score_files import ScoreFilesHook
 from .stage import BaseStage, Job, Output
 from .staged_runner import StagedRunner, build_stages
+from .trainer import TrainingStage
 
 __all__ = [
     'BaseStage',
@@ -16,6 +17,7 @@ __all__ = [
     'SafeCheckpointHook',
     'ScoreFilesHook',
     'StagedRunner',
+    'TrainingStage',
     'build_stages',
     'read_config',
 ]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from .stage import Job
+from .stage import BaseStage, Job
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -46,58 +47,75 @@ def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
     )
 
 
-def train(
-    job: Job,
-    model: BaseModel,
-    dataset: Dataset,
-    train_dataloader: Mapping[str, Any],
-    train_cfg: Mapping[str, Any],
-    optim_wrapper: Mapping[str, Any],
-    param_scheduler: list | None = None,
-    custom_hooks: list | None = None,
-) -> Runner:
-    """Train, or go on from the last checkpoint in the job's folder.
+class TrainingStage(BaseStage):
+    """A stage that trains a model: a subclass gives model and dataset to :meth:`train`.
 
     Args:
-        job: The stage's.
-        model: To train.
-        dataset: To train on.
+        name: Of the stage.
         train_dataloader, train_cfg, optim_wrapper, param_scheduler, custom_hooks: As for MMEngine's
-            runner; the loader's ``dataset`` is the one above.
-
-    Returns:
-        The runner, done.
-
-    Raises:
-        ValueError: If an epoch would have no step.
+            runner; the loader's ``dataset`` is what :meth:`train` is given.
     """
-    where = f'stages.{job.stage.name}.train_dataloader'
-    loader = dict(_plain(train_dataloader), dataset=dataset)
-    loader['sampler'] = dict(loader.get('sampler') or dict(type='DefaultSampler', shuffle=True))
-    loader['sampler'].setdefault('seed', job.seed)
-    resume_from = job.resume_from or latest_checkpoint(job.path)
-    runner = build_runner(
-        job,
-        model,
-        train_dataloader=loader,
-        train_cfg=_plain(train_cfg),
-        optim_wrapper=_plain(optim_wrapper),
-        param_scheduler=_plain(param_scheduler),
-        custom_hooks=[
-            dict(type='SafeCheckpointHook'),
-            dict(type='EpochSeedHook', seed=job.seed),
-            *(_plain(custom_hooks) or []),
-        ],
-        resume=resume_from is not None,
-        load_from=None if resume_from is None else str(resume_from),
-    )
-    if not len(runner.train_loop.dataloader):
-        raise ValueError(
-            f'{where}.batch_size: {loader["batch_size"]} is more than the {len(dataset)} samples '
-            'there are, and drop_last leaves no batch; expected a smaller one'
+
+    seeded = True
+    trains = True
+
+    def __init__(
+        self,
+        name: str,
+        train_dataloader: Mapping[str, Any],
+        train_cfg: Mapping[str, Any],
+        optim_wrapper: Mapping[str, Any],
+        param_scheduler: list | None = None,
+        custom_hooks: list | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.train_dataloader = _plain(train_dataloader)
+        self.settings: dict[str, Any] = dict(
+            train_cfg=_plain(train_cfg),
+            optim_wrapper=_plain(optim_wrapper),
+            param_scheduler=_plain(param_scheduler),
         )
-    runner.train()
-    return runner
+        self.custom_hooks = list(custom_hooks or [])
+
+    def train(
+        self, job: Job, model: BaseModel, dataset: Dataset, hooks: Sequence[Hook] = ()
+    ) -> None:
+        """Train, or go on from the last checkpoint in the job's folder.
+
+        Args:
+            job: The stage's.
+            model: To train.
+            dataset: To train on.
+            hooks: Besides those of the config.
+
+        Raises:
+            ValueError: If an epoch would have no step.
+        """
+        loader = dict(self.train_dataloader, dataset=dataset)
+        loader['sampler'] = dict(loader.get('sampler') or dict(type='DefaultSampler', shuffle=True))
+        loader['sampler'].setdefault('seed', job.seed)
+        resume_from = job.resume_from or latest_checkpoint(job.path)
+        runner = build_runner(
+            job,
+            model,
+            train_dataloader=loader,
+            custom_hooks=[
+                dict(type='SafeCheckpointHook'),
+                dict(type='EpochSeedHook', seed=job.seed),
+                *hooks,
+                *map(_plain, self.custom_hooks),
+            ],
+            resume=resume_from is not None,
+            load_from=None if resume_from is None else str(resume_from),
+            **self.settings,
+        )
+        if not len(runner.train_loop.dataloader):
+            raise ValueError(
+                f'stages.{self.name}.train_dataloader.batch_size: {loader["batch_size"]} is more '
+                f'than the {len(dataset)} samples there are, and drop_last leaves no batch; '
+                'expected a smaller one'
+            )
+        runner.train()
 
 
 def _plain(cfg: Any) -> Any:

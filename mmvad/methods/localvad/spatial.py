@@ -10,8 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import set_random_seed
 
 from mmvad.datasets import TubeDataset, training_pipeline
-from mmvad.engine import BaseStage, Job
-from mmvad.engine.trainer import train
+from mmvad.engine import Job, TrainingStage
 from mmvad.methods.objects.tubes import tube_fields
 from mmvad.registry import MODELS, STAGES
 from mmvad.structures import TubeSpec
@@ -20,15 +19,14 @@ from .weights import part_digest, save_part
 
 
 @STAGES.register_module()
-class SpatialStage(BaseStage):
+class SpatialStage(TrainingStage):
     """Train the branches: MMEngine's checkpoints, then ``branches.pth``, without the text sides.
 
     Args:
         name: Of the stage.
-        train_dataloader, train_cfg, optim_wrapper, param_scheduler, custom_hooks: As for MMEngine's
-            runner; the loader's ``dataset`` follows from ``model.tube``.
         cache_frames: Decoded frames kept in memory (each worker keeps its own).
         cache_flows: Flow fields kept in memory, likewise.
+        training: See :class:`~mmvad.engine.TrainingStage`; the data follow from ``model.tube``.
     """
 
     needs = ('tubes/training', 'captions')
@@ -40,29 +38,12 @@ class SpatialStage(BaseStage):
     optional = config[1:]
     reads_frames = 'training'
     speed_only = ('cache_frames', 'cache_flows')
-    seeded = True
     in_model = True
-    trains = True
 
     def __init__(
-        self,
-        name: str,
-        train_dataloader: dict,
-        train_cfg: dict,
-        optim_wrapper: dict,
-        param_scheduler: list | None = None,
-        custom_hooks: list | None = None,
-        cache_frames: int = 256,
-        cache_flows: int = 16,
+        self, name: str, cache_frames: int = 256, cache_flows: int = 16, **training: Any
     ) -> None:
-        super().__init__(name)
-        self.training: dict[str, Any] = dict(
-            train_dataloader=train_dataloader,
-            train_cfg=train_cfg,
-            optim_wrapper=optim_wrapper,
-            param_scheduler=param_scheduler,
-            custom_hooks=custom_hooks,
-        )
+        super().__init__(name, **training)
         self.cache_frames = cache_frames
         self.cache_flows = cache_flows
 
@@ -88,6 +69,6 @@ class SpatialStage(BaseStage):
         dataset = TubeDataset(
             job.videos('training'), job.inputs['tubes/training'].path, pipeline, self.cache_frames
         )
-        train(job, model, dataset, **self.training)
+        self.train(job, model, dataset)
         model.drop_text()
         save_part(model, 'spatial', self.output(job.path))

@@ -7,8 +7,7 @@ from typing import Any
 
 from mmengine.runner import set_random_seed
 
-from mmvad.engine import BaseStage, Job
-from mmvad.engine.trainer import train
+from mmvad.engine import Job, TrainingStage
 from mmvad.methods.objects.calibrate import training_measurements
 from mmvad.methods.objects.tubes import tube_fields
 from mmvad.models.localvad import temporal_config
@@ -20,7 +19,7 @@ from .weights import part_digest, save_part
 
 
 @STAGES.register_module()
-class TemporalStage(BaseStage):
+class TemporalStage(TrainingStage):
     """Train the temporal part: MMEngine's checkpoints, then ``temporal.pth``.
 
     Training leaves out the videos that ``stages.calibrate`` holds out; the predictor's diagnostics
@@ -28,10 +27,9 @@ class TemporalStage(BaseStage):
 
     Args:
         name: Of the stage.
-        train_dataloader, train_cfg, optim_wrapper, param_scheduler, custom_hooks: As for MMEngine's
-            runner.
         statistics_tubes: Training tubes that the patterns' mean and standard deviation are taken
             from, and at most as many that the diagnostics are measured on.
+        training: See :class:`~mmvad.engine.TrainingStage`.
     """
 
     needs = ('tubes/training', 'features/training')
@@ -43,28 +41,10 @@ class TemporalStage(BaseStage):
         'model.tube.horizon',
     )
     optional = config[2:]
-    seeded = True
     in_model = True
-    trains = True
 
-    def __init__(
-        self,
-        name: str,
-        train_dataloader: dict,
-        train_cfg: dict,
-        optim_wrapper: dict,
-        param_scheduler: list | None = None,
-        custom_hooks: list | None = None,
-        statistics_tubes: int = 5000,
-    ) -> None:
-        super().__init__(name)
-        self.training: dict[str, Any] = dict(
-            train_dataloader=train_dataloader,
-            train_cfg=train_cfg,
-            optim_wrapper=optim_wrapper,
-            param_scheduler=param_scheduler,
-        )
-        self.hooks = list(custom_hooks or [])
+    def __init__(self, name: str, statistics_tubes: int = 5000, **training: Any) -> None:
+        super().__init__(name, **training)
         self.statistics_tubes = statistics_tubes
 
     def output(self, folder: Path) -> Path:
@@ -84,6 +64,5 @@ class TemporalStage(BaseStage):
         # One statistic a feature, over tubes and steps.
         flat = patterns[~held_out].flatten(0, 1).float()
         model.set_statistics(flat.mean(dim=0), flat.std(dim=0))
-        hooks = [PredictionHook(patterns[held_out]), *self.hooks]
-        train(job, model, dataset, **self.training, custom_hooks=hooks)
+        self.train(job, model, dataset, hooks=[PredictionHook(patterns[held_out])])
         save_part(model, 'temporal', self.output(job.path))
