@@ -607,6 +607,10 @@ class TestBadInput:
         ):
             train(tiny_config(plaza, work_dir, stage='temporal', **options))
 
+    def test_weights_that_training_would_not_read(self, plaza, tmp_path):
+        with pytest.raises(ValueError, match='load_from: some.pth is of no use to training'):
+            RUNNERS.build(tiny_config(plaza, tmp_path, load_from='some.pth')).train()
+
     def test_there_is_nothing_to_test(self, plaza, tmp_path):
         cfg = tiny_config(plaza, tmp_path, method='attributes')
         with pytest.raises(FileNotFoundError, match='load_from: .*no such model file'):

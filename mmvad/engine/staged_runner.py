@@ -104,6 +104,11 @@ class StagedRunner:
             The figures; empty where no stage that makes any was run.
         """
         only, resume_from = self.cfg.get('stage'), None
+        if self.cfg.get('load_from') and not self.cfg.get('resume'):
+            raise ValueError(
+                f'load_from: {self.cfg.load_from} is of no use to training without resume '
+                '(--resume FILE --stage NAME)'
+            )
         steps = list(self.flow.steps.values()) if only is None else self.flow.of(only)
         if self.cfg.get('resume') and self.cfg.get('load_from'):
             resume_from = self.cfg.load_from
@@ -211,7 +216,7 @@ class StagedRunner:
             shaping_settings(self._config(stage), self._digest),
             {need: self._output(need).content for need in step.needs},
             self._frames(frames) if frames else None,
-            self.seed if stage.seeded else None,
+            dict(self.cfg.randomness, seed=self.seed) if stage.seeded else None,
         )
         path = self.work_dir.stage(stage.folder or stage.name, step.split)
         return StageFolder(path, key, stage.leaves, stage.hashed, stage.editable)
