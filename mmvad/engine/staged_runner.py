@@ -219,6 +219,8 @@ class StagedRunner:
             dict(self.cfg.randomness, seed=self.seed) if stage.seeded else None,
         )
         path = self.work_dir.stage(stage.folder or stage.name, step.split)
+        # What is made every time is never of other settings.
+        key = stage.name if stage.always else key
         return StageFolder(path, key, stage.leaves, stage.hashed, stage.editable)
 
     def _digest(self, path: Path) -> str:
