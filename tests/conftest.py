@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmvad.preparation.plaza import write_plaza
 from mmvad.registry import RUNNERS
 
 REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def scope() -> Iterator[None]:
+    """Bare type names are mmvad's in every test, whatever runner ran in the one before."""
+    with DefaultScope.overwrite_default_scope('mmvad'):
+        yield
 
 
 @pytest.fixture(scope='session')
