@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,9 @@ REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
-def scope() -> Iterator[None]:
-    """Bare type names are mmvad's in every test, whatever runner ran in the one before."""
-    with DefaultScope.overwrite_default_scope('mmvad'):
-        yield
+def no_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MMEngine's runners set a default scope for the life of the process: not for the next test."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture(scope='session')
