@@ -23,7 +23,13 @@ from mmvad.engine.progress import progress
 from mmvad.engine.score_files import write_score_files
 from mmvad.evaluation.functional import ScorePolicy, VideoScores, score_video
 from mmvad.evaluation.samples import chosen_channel
-from mmvad.methods.objects import build_model, find_tubes, measure_tubes, read_model_file
+from mmvad.methods.objects import (
+    build_model,
+    find_tubes,
+    measure_tubes,
+    read_model_file,
+    trained_model,
+)
 from mmvad.models import ObjectVAD
 from mmvad.proposals import BaseProposer
 from mmvad.registry import PROPOSERS
@@ -48,13 +54,12 @@ def init_model(source: str | Path | Config, device: str | None = None) -> Object
     """
     # Bare type names in the config are mmvad's.
     with DefaultScope.overwrite_default_scope('mmvad'):
-        if isinstance(source, Config):
-            cfg, path = source, None
-        elif Path(source).suffix == '.py':
-            cfg, path = Config.fromfile(source), None
+        if isinstance(source, Config) or Path(source).suffix == '.py':
+            cfg = source if isinstance(source, Config) else Config.fromfile(source)
+            model = build_model(cfg)
         else:
-            cfg, path = read_model_file(source)[0], source
-        model = build_model(cfg, path)
+            cfg, content = read_model_file(source)
+            model = trained_model(cfg, content, source)
     model.cfg = cfg
     return model.to(device or get_device()).eval().optimize_for_inference()
 

@@ -61,10 +61,6 @@ class TubeDataset(BaseDataset):
         self.cache = Cache(cache_frames)
         super().__init__(ann_file='', pipeline=[TRANSFORMS.build(t) for t in pipeline])
 
-    def __deepcopy__(self, memo: dict) -> TubeDataset:
-        # MMEngine's runner copies what it builds loaders from; decoders cannot be copied.
-        return self
-
     def load_data_list(self) -> list[dict]:
         self.tubes = {
             video: ObjectTubes.load(tubes_path(self.proposals, video))

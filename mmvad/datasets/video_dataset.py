@@ -180,18 +180,19 @@ class VideoDataset(BaseDataset):
             return []
         return [self.get_data_info(i)['annotation'] for i in range(len(self))]
 
+    def _info(self, video: str) -> dict:
+        return self.get_data_info(list(self.lengths).index(video))
+
     def files(self, video: str) -> list[Path]:
         """The files that a video's frames are in."""
-        info = self.get_data_info(list(self.lengths).index(video))
-        return (
-            list_images(Path(info['frame_dir']))
-            if 'frame_dir' in info
-            else [Path(info['filename'])]
-        )
+        info = self._info(video)
+        if 'frame_dir' in info:
+            return list_images(Path(info['frame_dir']))
+        return [Path(info['filename'])]
 
     def source(self, video: str) -> FrameSource:
         """The frames of one video."""
-        info = self.get_data_info(list(self.lengths).index(video))
+        info = self._info(video)
         source = FrameSource(info.get('frame_dir') or info['filename'])
         if len(source) != info['total_frames']:
             raise ValueError(

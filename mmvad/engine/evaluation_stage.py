@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.model import BaseModel
 
@@ -15,8 +15,8 @@ from mmvad.registry import METRICS
 from mmvad.structures import write_json
 
 from .report import write_report
-from .stage import BaseStage, Job
-from .trainer import build_runner
+from .stage import BaseStage, Job, plain
+from .trainer import as_it_is, build_runner
 
 
 class EvaluationStage(BaseStage):
@@ -40,9 +40,7 @@ class EvaluationStage(BaseStage):
         self, name: str, evaluator: Mapping[str, Any], annotate: int = 1, batch_size: int = 8
     ) -> None:
         super().__init__(name)
-        self.evaluator = (
-            evaluator.to_dict() if isinstance(evaluator, ConfigDict) else dict(evaluator)
-        )
+        self.evaluator = dict(plain(evaluator))
         self.annotate = annotate
         self.batch_size = batch_size
 
@@ -74,7 +72,7 @@ class EvaluationStage(BaseStage):
                 num_workers=0,
                 sampler=dict(type='DefaultSampler', shuffle=False),
                 collate_fn=pseudo_collate,
-                dataset=dataset,
+                dataset=as_it_is(dataset),
             ),
             test_cfg=dict(),
             test_evaluator=dict(self.evaluator, regions=regions, floors=floors),

@@ -44,10 +44,10 @@ class Flow:
             raise ValueError(f'stages: two are named {twice[0]!r}; names must differ')
         folders: dict[str, str] = {}
         for stage in stages:
-            other = folders.setdefault(stage.folder or stage.name, stage.name)
+            other = folders.setdefault(stage.folder, stage.name)
             if other != stage.name:
                 raise ValueError(
-                    f'stages.{stage.name}: writes to the folder {stage.folder or stage.name!r}, '
+                    f'stages.{stage.name}: writes to the folder {stage.folder!r}, '
                     f'as stages.{other} does'
                 )
         self.stages = list(stages)

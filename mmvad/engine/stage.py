@@ -61,7 +61,7 @@ class Job:
     work_dir: WorkDir
     videos: Callable[[str], VideoDataset]
     config: Mapping[str, Any]
-    runtime: ConfigDict
+    runtime: Mapping[str, Any]
     seed: int
     logger: MMLogger
     run_name: str
@@ -122,6 +122,7 @@ class BaseStage(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.folder = self.folder or name
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -158,6 +159,11 @@ class BaseStage(ABC):
         Returns:
             What to keep in the manifest or, where it ``evaluates``, the figures.
         """
+
+
+def plain(cfg: Any) -> Any:
+    """A part of a config as a plain dict, which who gets it may keep and change."""
+    return cfg.to_dict() if isinstance(cfg, ConfigDict) else cfg
 
 
 def part_of(cfg: Config | Mapping[str, Any], key: str) -> Any:

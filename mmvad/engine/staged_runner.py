@@ -19,7 +19,7 @@ from .components import shaping_settings
 from .config_check import check_config
 from .configs import RUNTIME, known_keys
 from .flow import Flow, Step
-from .stage import SPLITS, BaseStage, Job, Output, part_of
+from .stage import SPLITS, BaseStage, Job, Output, part_of, plain
 
 
 def build_stages(cfg: Config | ConfigDict) -> list[BaseStage]:
@@ -187,7 +187,7 @@ class StagedRunner:
             work_dir=self.work_dir,
             videos=self.videos,
             config=self._config(step.stage),
-            runtime=ConfigDict({key: self.cfg[key] for key in RUNTIME if key in self.cfg}),
+            runtime={key: plain(self.cfg[key]) for key in RUNTIME if key in self.cfg},
             seed=self.seed,
             logger=self.logger,
             run_name=self.name,
@@ -210,15 +210,14 @@ class StagedRunner:
         """The folder of a step; its needs must be complete."""
         stage = step.stage
         frames = stage.reads_frames and stage.reads_frames.format(split=step.split)
-        settings = {k: v for k, v in self.cfg.stages[stage.name].items()}
         key = digest(
-            shaping_settings(settings, self._digest),
+            shaping_settings(self.cfg.stages[stage.name], self._digest),
             shaping_settings(self._config(stage), self._digest),
             {need: self._output(need).content for need in step.needs},
             self._frames(frames) if frames else None,
             dict(self.cfg.randomness, seed=self.seed) if stage.seeded else None,
         )
-        path = self.work_dir.stage(stage.folder or stage.name, step.split)
+        path = self.work_dir.stage(stage.folder, step.split)
         # What is made every time is never of other settings.
         key = stage.name if stage.always else key
         return StageFolder(path, key, stage.leaves, stage.hashed, stage.editable)
@@ -248,8 +247,7 @@ class StagedRunner:
             folder, stage = self._folder(step), step.stage
             path = stage.output(folder.path)
             if stage.given(self._config(stage)):
-                files = sorted({f for pattern in stage.leaves for f in folder.path.glob(pattern)})
-                content = stage.content(path) or self.digests.of(files)
+                content = stage.content(path) or self.digests.of(folder.files)
             elif folder.complete:
                 content = stage.content(path) or folder.content
             else:
@@ -273,7 +271,7 @@ class StagedRunner:
         """Seconds that each stage has taken so far, over its splits."""
         seconds: dict[str, float] = {}
         for step in self.flow.steps.values():
-            path = self.work_dir.stage(step.stage.folder or step.stage.name, step.split)
+            path = self.work_dir.stage(step.stage.folder, step.split)
             spent = StageFolder(path, '').record.get('seconds', 0.0)
             seconds[step.stage.name] = round(seconds.get(step.stage.name, 0.0) + spent, 1)
         return seconds

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from .stage import BaseStage, Job
+from .stage import BaseStage, Job, plain
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -35,16 +35,25 @@ def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
         model=model,
         work_dir=str(job.path),
         default_scope='mmvad',
-        default_hooks=_plain(runtime.get('default_hooks')),
-        env_cfg=_plain(runtime.get('env_cfg')) or dict(dist_cfg=dict(backend='nccl')),
+        default_hooks=runtime.get('default_hooks'),
+        env_cfg=runtime.get('env_cfg') or dict(dist_cfg=dict(backend='nccl')),
         randomness=dict(runtime.get('randomness') or {}, seed=job.seed),
-        visualizer=_plain(runtime.get('visualizer')),
-        log_processor=_plain(runtime.get('log_processor')),
+        visualizer=runtime.get('visualizer'),
+        log_processor=runtime.get('log_processor'),
         log_level=runtime.get('log_level', 'INFO'),
         experiment_name=f'{job.run_name}_{job.name.replace("/", "_")}',
         cfg=Config(dict(stage=job.name)),
         **kwargs,
     )
+
+
+def as_it_is(dataset: Dataset) -> dict[str, Any]:
+    """A built dataset as a config that MMEngine's runner builds a loader from.
+
+    The runner copies such configs to the last value. It would open every decoder anew and read
+    arrays that are mapped from disk into memory, all of them; a function it leaves as it is.
+    """
+    return dict(type=lambda: dataset)
 
 
 class TrainingStage(BaseStage):
@@ -69,11 +78,11 @@ class TrainingStage(BaseStage):
         custom_hooks: list | None = None,
     ) -> None:
         super().__init__(name)
-        self.train_dataloader = _plain(train_dataloader)
+        self.train_dataloader = plain(train_dataloader)
         self.settings: dict[str, Any] = dict(
-            train_cfg=_plain(train_cfg),
-            optim_wrapper=_plain(optim_wrapper),
-            param_scheduler=_plain(param_scheduler),
+            train_cfg=plain(train_cfg),
+            optim_wrapper=plain(optim_wrapper),
+            param_scheduler=plain(param_scheduler),
         )
         self.custom_hooks = list(custom_hooks or [])
 
@@ -91,7 +100,7 @@ class TrainingStage(BaseStage):
         Raises:
             ValueError: If an epoch would have no step.
         """
-        loader = dict(self.train_dataloader, dataset=dataset)
+        loader = dict(self.train_dataloader, dataset=as_it_is(dataset))
         loader['sampler'] = dict(loader.get('sampler') or dict(type='DefaultSampler', shuffle=True))
         loader['sampler'].setdefault('seed', job.seed)
         resume_from = job.resume_from or latest_checkpoint(job.path)
@@ -103,7 +112,7 @@ class TrainingStage(BaseStage):
                 dict(type='SafeCheckpointHook'),
                 dict(type='EpochSeedHook', seed=job.seed),
                 *hooks,
-                *map(_plain, self.custom_hooks),
+                *map(plain, self.custom_hooks),
             ],
             resume=resume_from is not None,
             load_from=None if resume_from is None else str(resume_from),
@@ -116,7 +125,3 @@ class TrainingStage(BaseStage):
                 'expected a smaller one'
             )
         runner.train()
-
-
-def _plain(cfg: Any) -> Any:
-    return cfg.to_dict() if isinstance(cfg, ConfigDict) else cfg

@@ -20,9 +20,6 @@ from mmvad.structures import TubeSpec
 
 from .object_vad import ObjectVAD
 
-#: What of a spatial part's weights is of use in training only.
-TEXT_WEIGHTS = ('.itam.text.', '.loss_module.')
-
 
 def temporal_config(temporal: Mapping[str, Any], tube: TubeSpec) -> dict[str, Any]:
     """The config of a temporal part for tubes of this window and horizon.

@@ -15,7 +15,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mmvad.registry import MODELS
-from mmvad.structures import TubeSpec, load_fitting_weights, read_weights
+from mmvad.structures import TubeSpec, load_fitting_weights
 
 
 @MODELS.register_module()
@@ -118,15 +118,18 @@ class ObjectVAD(BaseModel):
         """Extract faster from now on, if the model knows how, with its present weights."""
         return self
 
-    def load_trained(self, path: str | Path) -> ObjectVAD:
-        """Take the weights of a complete model file; what is fitted gets the size it has there.
+    def load_trained(self, state: dict[str, Tensor], path: str | Path) -> ObjectVAD:
+        """Take the weights of a complete model; what is fitted gets the size it has there.
+
+        Args:
+            state: The weights.
+            path: The file they are from, for the message.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is no checkpoint or does not fit the model.
+            ValueError: If they do not fit the model.
         """
         sized = [f'scorer.{name}' for name in self.scorer.resizable]
-        load_fitting_weights(self, read_weights(path), path, resizable=sized)
+        load_fitting_weights(self, state, path, resizable=sized)
         return self
 
     def forward(

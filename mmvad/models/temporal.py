@@ -159,6 +159,12 @@ class TemporalModel(BaseModel):
         self.mean.copy_(torch.as_tensor(mean))
         self.std.copy_(torch.as_tensor(std).clamp(min=_MIN_STD))
 
+    def fit_statistics(self, features: Tensor) -> None:
+        """Takes the statistics of training tubes (n, T, 2, N_q, E_d), any float type: one mean and
+        standard deviation a feature, over tubes and steps."""
+        flat = features.flatten(0, 1).float()
+        self.set_statistics(flat.mean(dim=0), flat.std(dim=0))
+
     def standardize(self, features: Tensor) -> Tensor:
         """(..., 2, N_q, E_d) frozen features, any float type, to zero mean and unit variance."""
         return (features.to(self.mean.dtype) - self.mean) / self.std

@@ -52,6 +52,16 @@ class StageFolder:
             return {}
 
     @property
+    def files(self) -> list[Path]:
+        """What is there of its output, in order."""
+        found = sorted({file for pattern in self.leaves for file in self.path.glob(pattern)})
+        return [
+            file
+            for file in found
+            if file.is_file() and file.name != MANIFEST and not file.name.startswith('.')
+        ]
+
+    @property
     def finished(self) -> bool:
         """Whether the same settings finished it, whatever became of its files since."""
         record = self.record
@@ -133,11 +143,10 @@ class StageFolder:
     def finish(self, **record: Any) -> None:
         """Declare the output complete; ``record`` is kept in the manifest."""
         files = {}
-        for file in sorted({f for pattern in self.leaves for f in self.path.glob(pattern)}):
-            if file.is_file() and file.name != MANIFEST and not file.name.startswith('.'):
-                stat = file.stat()
-                sha = file_digest(file) if self.hashed else None
-                files[os.path.relpath(file, self.path)] = (stat.st_size, stat.st_mtime_ns, sha)
+        for file in self.files:
+            stat = file.stat()
+            sha = file_digest(file) if self.hashed else None
+            files[os.path.relpath(file, self.path)] = (stat.st_size, stat.st_mtime_ns, sha)
         write_json(
             self.path / MANIFEST,
             dict(

@@ -24,10 +24,9 @@ from torch.utils.data import Dataset
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.datasets import MeasurementDataset
-from mmvad.methods.objects import read_model_file
+from mmvad.methods.objects import read_model_file, stored_measurements
 from mmvad.models import LocalVAD
-from mmvad.registry import DATASETS, METRICS, MODELS
-from mmvad.structures import WorkDir
+from mmvad.registry import METRICS, MODELS
 
 
 class Windows(Dataset):
@@ -47,8 +46,7 @@ def train(model: LocalVAD, patterns: Tensor, held_out: Tensor, stage: Config, se
     """Train the temporal part as the stage ``temporal`` does."""
     temporal = model.temporal
     windows = Windows(patterns[~held_out], model.tube.steps)
-    flat = windows.patterns.flatten(0, 1).float()
-    temporal.set_statistics(flat.mean(dim=0), flat.std(dim=0))
+    temporal.fit_statistics(windows.patterns)
     loader = dict(stage.train_dataloader.to_dict(), num_workers=0, persistent_workers=False)
     loader['sampler']['seed'] = seed
     with tempfile.TemporaryDirectory() as folder:
@@ -102,20 +100,9 @@ def main() -> None:
             f'--horizons: {max(args.horizons)}: {args.work_dir} was run with model.tube.horizon='
             f'{longest}, expected at most that'
         )
-    place = WorkDir(args.work_dir)
     names = ('patterns', *cfg.model.tube.measure)
     first_scored = cfg.model.tube.window + longest - 1
-    train_set, test_set = (
-        MeasurementDataset(
-            DATASETS.build(videos),
-            place.stage('proposals', split),
-            place.stage('features', split),
-            names,
-            first_scored,
-            test_mode=split == 'testing',
-        )
-        for split, videos in (('training', cfg.train_dataset), ('testing', cfg.test_dataset))
-    )
+    train_set, test_set = stored_measurements(cfg, args.work_dir, names, first_scored)
     measured, videos, held_out = train_set.subset(
         args.num_tubes, cfg.stages.calibrate.get('held_out', 0.2)
     )

@@ -19,12 +19,10 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
-from mmvad.datasets import MeasurementDataset
 from mmvad.engine import read_config
-from mmvad.methods.objects import build_model
+from mmvad.methods.objects import build_model, stored_measurements
 from mmvad.models import LocalVAD, ObjectScorer
 from mmvad.registry import METRICS
-from mmvad.structures import WorkDir
 
 # (n, T, 2, N_q, E_d) standardised patterns to the prediction of the s unseen steps,
 # (n, s, 2, N_q, E_d), or of one for all of them, (n, 1, 2, N_q, E_d)
@@ -67,20 +65,10 @@ def main() -> None:
 
     stage = cfg.stages.calibrate
     model: LocalVAD = build_model(cfg, args.work_dir / stage.model_file).eval()
-    temporal, place = model.temporal, WorkDir(args.work_dir)
+    temporal = model.temporal
     if temporal.target != 'branches':
         raise ValueError(f"model.temporal.target: expected 'branches', got {temporal.target!r}")
-    train, test = (
-        MeasurementDataset(
-            videos,
-            place.stage('proposals', split),
-            place.stage('features', split),
-            ('patterns',),
-            model.tube.first_scored,
-            test_mode=split == 'testing',
-        )
-        for split, videos in (('training', cfg.train_dataset), ('testing', cfg.test_dataset))
-    )
+    train, test = stored_measurements(cfg, args.work_dir, ('patterns',), model.tube.first_scored)
     measured, videos, held_out = train.subset(
         args.num_tubes or stage.get('num_tubes', 10000), stage.get('held_out', 0.2)
     )

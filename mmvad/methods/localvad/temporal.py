@@ -61,8 +61,6 @@ class TemporalStage(TrainingStage):
         dataset = training_measurements(job, 'patterns', tube, held_out=share)
         measured, _, held_out = dataset.subset(self.statistics_tubes, share)
         patterns = measured['patterns']
-        # One statistic a feature, over tubes and steps.
-        flat = patterns[~held_out].flatten(0, 1).float()
-        model.set_statistics(flat.mean(dim=0), flat.std(dim=0))
+        model.fit_statistics(patterns[~held_out])
         self.train(job, model, dataset, hooks=[PredictionHook(patterns[held_out])])
         save_part(model, 'temporal', self.output(job.path))

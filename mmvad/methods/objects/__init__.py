@@ -2,7 +2,8 @@
 
 from .calibrate import CalibrateStage
 from .features import FeaturesStage
-from .model_file import build_model, read_model_file
+from .model_file import build_model, read_model_file, trained_model
+from .stored import stored_measurements
 from .sweeps import find_tubes, measure_tubes
 from .test import TestStage
 from .tubes import TubesStage
@@ -16,4 +17,6 @@ __all__ = [
     'find_tubes',
     'measure_tubes',
     'read_model_file',
+    'stored_measurements',
+    'trained_model',
 ]

@@ -71,7 +71,7 @@ class CalibrateStage(BaseStage):
                 'of the scores, in place of other videos'
             )
         model.calibrate(measurements, videos, held_out)
-        path = job.work_dir.root / self.model_file
+        path = self.output(job.path)
         write_model_file(path, model, job.whole_config, job.seed)
         job.logger.info(f'Self-contained model: {path}')
 

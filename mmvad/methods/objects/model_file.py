@@ -74,11 +74,16 @@ def build_model(cfg: Mapping[str, Any], path: str | Path | None = None) -> Objec
     """
     if path is None:
         return MODELS.build(cfg['model'])
-    made_by, _ = read_model_file(path)
+    made_by, content = read_model_file(path)
     if difference := _difference(_shape(made_by.model), _shape(cfg['model']), 'model'):
         raise ValueError(f'{path}: made by another config: {difference}')
-    # Equal but for the order of its parts, and that of the file is right.
-    return MODELS.build(made_by.model).load_trained(path)
+    return trained_model(made_by, content, path)
+
+
+def trained_model(made_by: Config, content: Mapping[str, Any], path: str | Path) -> ObjectVAD:
+    """The model in a model file that was read; ``path`` is named where its weights do not fit."""
+    # By the file's own config: another that is equal may have its parts in another order.
+    return MODELS.build(made_by.model).load_trained(content['state_dict'], path)
 
 
 def _shape(model: Any) -> Any:

@@ -50,7 +50,6 @@ def measure_tubes(
     video: str,
     batch_size: int = 64,
     num_workers: int = 0,
-    pipeline: list[dict] | None = None,
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
     """What a model measures on the tubes of one video.
 
@@ -61,13 +60,11 @@ def measure_tubes(
         video: Its name.
         batch_size: Tubes in one forward pass, at least.
         num_workers: Processes that read and crop.
-        pipeline: Transforms; by default those that follow from what the model's tubes are.
 
     Yields:
         (n,) numbers of the tubes, and name to (n, ...) on the CPU. Together all tubes, each once.
     """
-    pipeline = pipeline or inference_pipeline(model.tube)
-    sweep = TubeSweep(frames, tubes, model.tube.steps, pipeline, video)
+    sweep = TubeSweep(frames, tubes, model.tube.steps, inference_pipeline(model.tube), video)
     for items in _batches(DataLoader(sweep, batch_size=None, num_workers=num_workers), batch_size):
         rows = np.concatenate([np.arange(i['tubes'].start, i['tubes'].stop) for i in items])
         measured = model.extract(_join(items))
