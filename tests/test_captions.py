@@ -273,6 +273,15 @@ def test_measures_do_not_depend_on_the_resolution():
     np.testing.assert_allclose(large['view'], small['view'])
 
 
+@pytest.mark.parametrize('short_side', [30, 60, 480])
+def test_a_flow_of_any_size_is_read_at_the_right_places(short_side):
+    sample = make_sample([(50, 60, 24, 36, 2, 1, 200), (130, 60, 40, 30, -3, 0, 40)], scale=2)
+    given = FrameFlow(short_side=short_side)(sample.frames)
+    expected = AttributeMeter(FrameFlow(short_side=short_side))(sample)
+    np.testing.assert_array_equal(AttributeMeter()(sample, given)['speed'], expected['speed'])
+    assert (expected['speed'] > 2).all()
+
+
 def test_parts_that_move_apart_are_spread():
     apart = make_sample([(92, 60, 16, 30, -2, 0, 200), (108, 60, 16, 30, 2, 0, 200)])
     joint = make_sample([(92, 60, 16, 30, 2, 0, 200), (108, 60, 16, 30, 2, 0, 200)])

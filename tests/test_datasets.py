@@ -190,9 +190,11 @@ class TestVideoDataset:
         (tmp_path / 'training/frames/01').mkdir()
         with pytest.raises(ValueError, match='01: an empty folder'):
             self.make(tmp_path)
-        write_frames(tmp_path / 'training/frames/01', 4)
-        with pytest.raises(ValueError, match='01: has 4 frames, expected at least 6'):
-            self.make(tmp_path, min_frames=6)
+
+    def test_videos_go_by_number(self, tmp_path):
+        for name in ('10', '9', 'cam 2', '1', 'cam 10'):
+            write_frames(tmp_path / 'training/frames' / name, 2)
+        assert list(self.make(tmp_path).lengths) == ['1', '9', '10', 'cam 2', 'cam 10']
 
 
 class TestAnnotations:

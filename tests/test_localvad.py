@@ -241,12 +241,36 @@ class TestLocalVAD:
                 {'model.temporal.num_queries': 4},
                 r'model.temporal: .*\(2, 4, 64\) differs from the spatial part, \(2, 8, 64\)',
             ),
+            (
+                {'model.tube.measure.appearance': dict(type='MeasureAttributes')},
+                'model.tube.measure.appearance: the model itself has a quantity of this name',
+            ),
             ({'model.tube.horizn': 2}, "model.tube.horizn: no such field; did you mean 'horizon'"),
         ],
     )
     def test_parts_that_do_not_fit_each_other_are_named(self, changes, words):
         with pytest.raises(ValueError, match=words):
             small_model(**changes)
+
+    def test_the_copy_for_inference_goes_when_the_weights_change(self):
+        item = dict(inputs=torch.randint(0, 255, (2, 6, 5, 64, 64)).float())
+        model, other = small_model().eval(), small_model().eval()
+        for parameter in other.spatial.parameters():
+            parameter.data.mul_(1.5)
+        model.optimize_for_inference()
+        model.load_state_dict(other.state_dict())
+        torch.testing.assert_close(model.extract(item)['patterns'], other.extract(item)['patterns'])
+        assert model.optimize_for_inference().double()._fast is None
+
+    def test_what_no_term_looks_at_is_not_computed(self):
+        measured = training_tubes(4)[0]
+        terms = dict(looks=dict(type='NearestDistance', of='appearance'))
+        scorer = dict(_delete_=True, type='ObjectScorer', terms=terms)
+        model = small_model(**{'model.scorer': scorer})
+        model.temporal = None
+        assert 'prediction_error' not in model.quantities(measured)
+        without = small_model(**{'model.temporal': None, 'model.scorer': scorer})
+        assert 'prediction_error' not in without.quantity_names
 
     def test_window_and_horizon_are_those_of_the_tube(self):
         model = small_model(**{'model.tube.window': 3, 'model.tube.horizon': 2})

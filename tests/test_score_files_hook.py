@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from mmvad.engine.score_files import ScoreFilesHook, write_score_files
 from mmvad.evaluation import VADMetric
-from mmvad.evaluation.functional import ScorePolicy, score_video
+from mmvad.evaluation.functional import ScorePolicy, VideoScores, score_video
 from mmvad.evaluation.score_files import read_boxes, read_scores
 
 FIRST = 2
@@ -241,3 +241,11 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match='disk full'):
         write_score_files(tmp_path, dict(a=new), 's')
     assert {name: (tmp_path / name).read_bytes() for name in files_below(tmp_path)} == before
+
+
+def test_files_of_other_videos_stay_unless_the_folder_is_the_tests_alone(tmp_path):
+    run(tmp_path, Objects())
+    before = files_below(tmp_path / 'out')
+    scored = {'more': VideoScores({'all': np.zeros(3)}, {}, {'all': np.zeros(3)}, None)}
+    write_score_files(tmp_path / 'out', scored, 'all')
+    assert files_below(tmp_path / 'out') == before | {'scores/more.npy', 'scores/raw/more.npy'}

@@ -105,6 +105,11 @@ class TestNearestDistance:
         np.testing.assert_allclose(fitted[:3] * std, [10, 9, 8], rtol=1e-4)
         np.testing.assert_allclose(fitted[3] * std, 9, rtol=1e-4)
 
+    def test_one_number_an_object_is_refused(self):
+        values, videos, held_out = data()
+        with pytest.raises(ValueError, match="NearestDistance: 'prediction_error': expected sev"):
+            NearestDistance('prediction_error').fit(values['prediction_error'], videos, held_out)
+
 
 class TestPredictionError:
     def test_it_is_the_error_and_its_scale_that_of_held_out_objects(self):

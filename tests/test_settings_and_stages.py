@@ -275,13 +275,11 @@ ROWS = (
         ),
     ),
     Row(
-        'what only changes speed or logs: `num_workers` of loaders and of `stages.features`, '
-        '`stages.spatial.cache_frames` and `cache_flows`, `model.tube.flow.keep`, `default_hooks`, '
-        '`visualizer`, `log_level`',
+        'what only changes speed or logs: `stages.features.num_workers`, '
+        '`stages.spatial.cache_frames` and `cache_flows`, `model.tube.flow.keep`, '
+        '`default_hooks.logger`, `visualizer`, `log_level`',
         TEST,
         dict(
-            spatial_workers=options(stages__spatial__train_dataloader__num_workers=2),
-            temporal_workers=options(stages__temporal__train_dataloader__num_workers=1),
             features_workers=options(stages__features__num_workers=3),
             cache_frames=options(stages__spatial__cache_frames=7),
             cache_flows=options(stages__spatial__cache_flows=7),

@@ -97,7 +97,8 @@ class VADInferencer:
         model: A complete model file, or a model with its config as ``cfg``, as :func:`init_model`
             gives it.
         proposer: What finds the objects, or its config; by default that of the model's config.
-        device: Where model and detector run; by default a GPU if there is one.
+        device: Where the model runs; by default where it is, or on a GPU if there is one. A
+            detector runs where its config says.
         batch_size: Tubes in one forward pass, at least.
 
     Raises:
@@ -111,7 +112,11 @@ class VADInferencer:
         device: str | None = None,
         batch_size: int = 64,
     ) -> None:
-        self.model = model if isinstance(model, ObjectVAD) else init_model(model, device)
+        if not isinstance(model, ObjectVAD):
+            model = init_model(model, device)
+        elif device is not None:
+            model = model.to(device).optimize_for_inference()
+        self.model = model
         if self.model.scorer is None or not self.model.scorer.fitted:
             raise ValueError(
                 'model: not calibrated; expected a complete model file, which training leaves at '

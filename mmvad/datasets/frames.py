@@ -15,6 +15,11 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 VIDEO_SUFFIXES = ('.avi', '.mp4', '.mkv', '.mov', '.mpg', '.mpeg', '.webm')
 
 
+def by_number(name: str) -> list[tuple[int, str]]:
+    """Sorting key under which the numbers in names are compared as numbers."""
+    return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)]
+
+
 def list_images(folder: Path) -> list[Path]:
     """Image files of a folder in the order of the numbers in their names; hidden files are no
     frames (macOS leaves ``._*`` beside the real ones)."""

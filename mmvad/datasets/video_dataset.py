@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmvad.registry import DATASETS
 
 from .annotations import VideoAnnotation, read_annotations
-from .frames import VIDEO_SUFFIXES, FrameSource, list_images
+from .frames import VIDEO_SUFFIXES, FrameSource, by_number, list_images
 from .ground_truth.labels import read_labels
 
 
@@ -35,12 +35,11 @@ class VideoDataset(BaseDataset):
         pixel_masks: Without ``ann_file``: where the pixel masks of a video are below ``data_root``
             (see :func:`~mmvad.datasets.ground_truth.pixel_masks.read_pixel_masks`), with
             ``{video}`` for its name.
-        min_frames: Videos must have at least so many frames.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If a folder is empty or a video is too short; the message names it.
+        ValueError: If a folder is empty, or two videos have one name; the message names it.
     """
 
     def __init__(
@@ -50,7 +49,6 @@ class VideoDataset(BaseDataset):
         labels: Mapping[str, str] | None = None,
         pixel_masks: str | None = None,
         ann_file: str = '',
-        min_frames: int = 1,
         pipeline: list | tuple = (),
         **kwargs,
     ) -> None:
@@ -67,7 +65,6 @@ class VideoDataset(BaseDataset):
             )
         self.label_cfg = labels
         self.mask_path = pixel_masks
-        self.min_frames = min_frames
         super().__init__(
             ann_file=ann_file,
             pipeline=list(pipeline),
@@ -79,12 +76,11 @@ class VideoDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         infos = self._annotated() if self.ann_file else self._found()
-        for info in infos:
-            if info['total_frames'] < self.min_frames:
+        for name in (info['video'] for info in infos):
+            # Output files are named after it.
+            if Path(name).is_absolute() or '..' in Path(name).parts:
                 raise ValueError(
-                    f'{info.get("frame_dir") or info["filename"]}: has {info["total_frames"]} '
-                    f'frames, expected at least {self.min_frames} (the window, its horizon and '
-                    'one frame)'
+                    f'{self.ann_file}: video {name!r}: expected a name that leads nowhere else'
                 )
         return infos
 
@@ -124,7 +120,8 @@ class VideoDataset(BaseDataset):
             what = 'folder of frames' if kind == 'img' else 'video file'
             raise ValueError(f'{folder}: expected at least one {what} in it, found none')
         infos = []
-        for path in sorted(paths):
+        # By number, since some label files go by the order: 10 comes after 9, not after 1.
+        for path in sorted(paths, key=lambda path: by_number(path.name)):
             frames = len(list_images(path)) if kind == 'img' else len(FrameSource(path))
             if frames == 0:
                 raise ValueError(f'{path}: an empty folder, expected images')
@@ -195,8 +192,8 @@ class VideoDataset(BaseDataset):
         info = self._info(video)
         source = FrameSource(info.get('frame_dir') or info['filename'])
         if len(source) != info['total_frames']:
+            said = f'{self.ann_file} says' if self.ann_file else 'when it was listed it had'
             raise ValueError(
-                f'{source.path}: has {len(source)} frames, but {self.ann_file} says '
-                f'{info["total_frames"]}'
+                f'{source.path}: has {len(source)} frames, but {said} {info["total_frames"]}'
             )
         return source

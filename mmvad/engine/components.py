@@ -27,8 +27,9 @@ from mmengine.registry import Registry
 from mmvad import registry as own
 
 DigestFile = Callable[[Path], str]
-# Keys of a dataloader that change how fast it is, not what it gives.
-LOADER_SPEED = ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory', 'timeout')
+# Keys of a dataloader that change how fast it is, not what it gives. Each worker draws random
+# numbers of its own, so how many there are, and how long they live, does change that.
+LOADER_SPEED = ('prefetch_factor', 'pin_memory', 'timeout')
 # Keys of MMEngine's configs whose components are in a registry of another name.
 _KEYS = {
     'pipeline': 'transform',

@@ -12,7 +12,7 @@ from mmvad.registry import STAGES
 
 from .components import component_class
 from .config_check import check_options
-from .stage import part_of
+from .stage import BaseStage, part_of
 
 #: What an MMEngine runner takes from the config, and the engine passes on.
 RUNTIME = ('default_hooks', 'env_cfg', 'visualizer', 'log_processor', 'log_level', 'randomness')
@@ -42,7 +42,7 @@ def known_keys(cfg: Config | ConfigDict) -> set[str]:
         settings for settings in part_of(cfg, 'stages').values() if isinstance(settings, Mapping)
     ]
     classes = (component_class(settings.get('type'), STAGES) for settings in stages)
-    read = (key for cls in classes if cls is not None for key in cls.config)
+    read = (key for cls in classes if cls and issubclass(cls, BaseStage) for key in cls.config)
     return {*_KNOWN, *(key.split('.')[0] for key in read)}
 
 

@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.model import BaseModel
 
-from mmvad.datasets.ground_truth.regions import read_regions
+from mmvad.datasets import VideoDataset
+from mmvad.datasets.ground_truth.regions import check_regions, read_regions
 from mmvad.registry import METRICS
 from mmvad.structures import write_json
 
@@ -50,6 +51,10 @@ class EvaluationStage(BaseStage):
         except ValueError as error:
             raise ValueError(f'stages.{self.name}.evaluator.{error}') from error
 
+    def check_videos(self, cfg: Config, videos: Mapping[str, VideoDataset]) -> None:
+        if self.of_objects and 'testing' in videos and videos['testing'].labels:
+            check_regions(videos['testing'])
+
     @abstractmethod
     def scored(self, job: Job) -> tuple[BaseModel, BaseDataset, Mapping[str, float] | None]:
         """What gives the scores.
@@ -78,12 +83,14 @@ class EvaluationStage(BaseStage):
             test_evaluator=dict(self.evaluator, regions=regions, floors=floors),
             custom_hooks=[dict(type='ScoreFilesHook', out_dir=str(job.work_dir.root))],
         )
+        # Not beside the scores of this test, should it be stopped.
+        job.work_dir.metrics.unlink(missing_ok=True)
         figures = runner.test()
-        metric = runner.test_evaluator.metrics[0]
-        write_report(videos, job.work_dir, metric.scored, metric.final_channel, self.annotate)
         seconds = dict(job.seconds(), **{self.name: round(job.folder.seconds, 1)})
         protocol = dict(self.evaluator, ground_truth=videos.ground_truth)
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
+        metric = runner.test_evaluator.metrics[0]
+        write_report(videos, job.work_dir, metric.scored, metric.final_channel, self.annotate)
         if 'auc/micro' in figures:
             job.logger.info(
                 f'micro-AUC {figures["auc/micro"]:.2f} % (without smoothing '

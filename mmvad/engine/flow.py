@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+from mmvad.structures import RESERVED
+
 from .stage import BaseStage
 
 
@@ -44,6 +46,11 @@ class Flow:
             raise ValueError(f'stages: two are named {twice[0]!r}; names must differ')
         folders: dict[str, str] = {}
         for stage in stages:
+            if stage.folder in RESERVED or stage.folder.endswith('.stale') or '/' in stage.folder:
+                raise ValueError(
+                    f'stages.{stage.name}: writes to the folder {stage.folder!r}, which is not for '
+                    f'stages ({", ".join(RESERVED)}, *.stale) or lies in another'
+                )
             other = folders.setdefault(stage.folder, stage.name)
             if other != stage.name:
                 raise ValueError(
@@ -83,7 +90,8 @@ class Flow:
         self.steps: dict[str, Step] = {}
         for name in names:
             step = everything[name]
-            missing = step.split is not None and step.split not in splits
+            reads = (step.stage.reads_frames or '').format(split=step.split)
+            missing = {step.split or reads, reads} - {'', *splits}
             if missing or any(need in self.left_out for need in step.needs):
                 self.left_out[name] = step
             else:
@@ -93,12 +101,15 @@ class Flow:
         """The steps of one stage.
 
         Raises:
-            ValueError: If there is no such stage.
+            ValueError: If there is no such stage, or nothing for it to do.
         """
         names = [s.name for s in self.stages]
         if stage not in names:
             raise ValueError(f'stage: expected one of {tuple(names)}, got {stage!r}')
-        return [step for step in self.steps.values() if step.stage.name == stage]
+        found = [step for step in self.steps.values() if step.stage.name == stage]
+        if not found:
+            raise ValueError(f'stage: {stage}: the config names no test_dataset, which it needs')
+        return found
 
     def behind(self, names: Iterable[str], cut: Iterable[str] = ()) -> list[Step]:
         """Some steps and all that they need, in order.

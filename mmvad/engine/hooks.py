@@ -68,6 +68,9 @@ def _plain(value: Any) -> Any:
 class EpochSeedHook(Hook):
     """Seed every epoch by its number, so that a resumed run repeats an undisturbed one.
 
+    Workers of a loader are seeded when they start: with ``persistent_workers`` only once, and a
+    resumed run then draws other numbers.
+
     Args:
         seed: Of the run.
     """
@@ -78,4 +81,4 @@ class EpochSeedHook(Hook):
         self.seed = seed
 
     def before_train_epoch(self, runner: Runner) -> None:
-        set_random_seed(self.seed * 100_003 + runner.epoch)
+        set_random_seed((self.seed * 100_003 + runner.epoch) % 2**32)

@@ -29,7 +29,7 @@ def write_report(
     channel: str,
     annotate: int,
 ) -> None:
-    """Draw what was scored: plots, annotated videos and an overview.
+    """Draw what was scored: plots, annotated videos and an overview. Those of an earlier test go.
 
     Args:
         videos: The test split.
@@ -38,6 +38,10 @@ def write_report(
         channel: The one to draw.
         annotate: How many videos to annotate: those with the clearest change of score first.
     """
+    for one in (work_dir.plot('_'), work_dir.annotated('_')):
+        for path in one.parent.rglob(f'*{one.suffix}'):
+            path.unlink()
+    work_dir.overview.unlink(missing_ok=True)
     scores = {video: found.final[channel] for video, found in scored.items()}
     for video, values in scores.items():
         plot_scores(

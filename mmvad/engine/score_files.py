@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from mmvad.evaluation import VADMetric
 from mmvad.evaluation.functional import VideoScores
 from mmvad.registry import HOOKS
-from mmvad.structures import atomic_path
+from mmvad.structures import WorkDir, atomic_path
 
 
 @HOOKS.register_module()
@@ -43,7 +43,9 @@ class ScoreFilesHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the files, in the main process only."""
         metric = self._metric(runner)
-        write_score_files(self.out_dir, metric.scored, metric.final_channel, metric.video_rows)
+        write_score_files(
+            self.out_dir, metric.scored, metric.final_channel, metric.video_rows, alone=True
+        )
 
     @staticmethod
     def _metric(runner: Runner) -> VADMetric:
@@ -62,6 +64,7 @@ def write_score_files(
     scored: Mapping[str, VideoScores],
     channel: str,
     rows: Sequence[Mapping[str, Any]] = (),
+    alone: bool = False,
 ) -> None:
     """Write the scores of a test set, each file whole or not at all.
 
@@ -72,29 +75,28 @@ def write_score_files(
       one float32 array (n,) of unsmoothed scores a channel); none where whole frames were scored;
     - ``videos.csv``: a line a video with its AUC; none without labels.
 
-    Such files of an earlier test that this one did not write are removed.
-
     Args:
         out_dir: Where to write.
         scored: Video to its scores. A name may hold ``/``: its files then lie in folders.
         channel: The channel of the final scores.
         rows: Of every video ``name``, ``frames``, ``abnormal_frames``, ``auc`` and ``auc_raw`` (per
             cent, or None).
+        alone: Remove such files of other videos, which an earlier test left.
 
     Raises:
         ValueError: A video's name leads out of the folder, or to another video's file.
     """
-    out_dir = Path(out_dir)
+    place = WorkDir(Path(out_dir))
     arrays: dict[Path, np.ndarray | dict[str, np.ndarray]] = {}
     for video, scores in scored.items():
         if Path(video).is_absolute() or '..' in Path(video).parts:
             raise ValueError(f'video {video!r}: expected a name that is a path below {out_dir}')
         files = {
-            out_dir / 'scores' / f'{video}.npy': scores.final[channel],
-            out_dir / 'scores' / 'raw' / f'{video}.npy': scores.raw[channel],
+            place.scores(video): scores.final[channel],
+            place.raw_scores(video): scores.raw[channel],
         }
         if scores.objects is not None:
-            files[out_dir / 'objects' / f'{video}.npz'] = scores.objects
+            files[place.objects(video)] = scores.objects
         if taken := sorted(str(path) for path in files.keys() & arrays.keys()):
             raise ValueError(f'video {video!r}: another video has the file {taken[0]}')
         arrays |= files
@@ -105,15 +107,16 @@ def write_score_files(
                 np.savez(temporary, **content)
             else:
                 np.save(temporary, content)
-    for folder, suffix in (('scores', '.npy'), ('objects', '.npz')):
-        for path in (out_dir / folder).rglob(f'*{suffix}'):
-            if path not in arrays:
-                path.unlink()
+    if alone:
+        for one in (place.scores('_'), place.objects('_')):
+            for path in one.parent.rglob(f'*{one.suffix}'):
+                if path not in arrays:
+                    path.unlink()
+        place.videos.unlink(missing_ok=True)
     if not rows:
-        (out_dir / 'videos.csv').unlink(missing_ok=True)
         return
     with (
-        atomic_path(out_dir / 'videos.csv') as temporary,
+        atomic_path(place.videos) as temporary,
         open(temporary, 'w', newline='', encoding='utf-8') as file,
     ):
         writer = csv.writer(file, lineterminator='\n')

@@ -36,7 +36,6 @@ class Job:
 
     Args:
         name: ``stage`` or ``stage/split``.
-        stage: The stage.
         split: ``'training'``, ``'testing'``, or None.
         inputs: Name of each need to its output.
         folder: Where to write.
@@ -44,7 +43,7 @@ class Job:
         videos: Gives the videos of a split.
         config: The parts of the config that the stage names, by their dotted keys.
         runtime: What an MMEngine runner needs of the config: ``default_hooks``, ``env_cfg``,
-            ``visualizer``, ``log_processor``, ``log_level``.
+            ``visualizer``, ``log_processor``, ``log_level``, ``randomness``.
         seed: Of the run.
         logger: For what a person should see.
         run_name: Unique in this process.
@@ -54,7 +53,6 @@ class Job:
     """
 
     name: str
-    stage: BaseStage
     split: str | None
     inputs: Mapping[str, Output]
     folder: StageFolder
@@ -87,8 +85,8 @@ class BaseStage(ABC):
     - ``splits``: those it makes an output for, one by one; empty: a single output;
     - ``config``: dotted keys of the parts of the whole config that shape its output. It gets these
       parts, and no others; those of ``optional`` may be missing;
-    - ``reads_frames``: the split whose frames it reads besides what it needs, if any: ``'{split}'``
-      or ``'training'``;
+    - ``reads_frames``: the split whose frames it reads besides what it needs, if any:
+      ``'{split}'``, ``'training'`` or ``'testing'``;
     - ``seeded``: whether its output depends on the seed;
     - ``speed_only``: arguments of its constructor that change how fast it goes, not what comes out;
     - ``hashed``, ``editable``: see :class:`~mmvad.structures.StageFolder`;
@@ -99,8 +97,7 @@ class BaseStage(ABC):
     - ``evaluates``: whether it makes the figures that training and testing end with.
 
     Args:
-        name: Its key in the config.
-        settings: Its other arguments, as the config has them.
+        name: Its key in the config; a subclass takes its other arguments as the config has them.
     """
 
     needs: tuple[str, ...] = ()
@@ -136,12 +133,34 @@ class BaseStage(ABC):
             ValueError: Naming the key, what was found and what was expected.
         """
 
+    def check_videos(self, cfg: Config, videos: Mapping[str, VideoDataset]) -> None:  # noqa: B027
+        """Refuse videos that do not fit the settings, before any stage runs.
+
+        Args:
+            cfg: The whole config.
+            videos: Split to its videos.
+
+        Raises:
+            ValueError: Naming the video, what was found and what was expected.
+        """
+
     def given(self, config: Mapping[str, Any]) -> bool:
         """Whether the output is not made but put there by the user."""
         return False
 
     def check_given(self, job: Job) -> None:  # noqa: B027
         """Refuse a given output that is not what :meth:`run` would leave."""
+
+    def check_model(self, config: Mapping[str, Any], path: Path) -> None:  # noqa: B027
+        """Refuse a model file that cannot stand in for what it leaves, before any stage runs.
+
+        Args:
+            config: The parts of the config that it names.
+            path: The file.
+
+        Raises:
+            ValueError: Naming the file and what does not fit.
+        """
 
     def output(self, folder: Path) -> Path:
         """What others get of its folder: the folder, or the one file that matters."""

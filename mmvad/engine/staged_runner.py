@@ -11,15 +11,19 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+from mmvad import __version__
 from mmvad.datasets import VideoDataset
 from mmvad.registry import DATASETS, RUNNERS, STAGES
-from mmvad.structures import FileDigests, StageFolder, WorkDir, digest
+from mmvad.structures import FileDigests, StageFolder, WorkDir, digest, file_digest
 
 from .components import shaping_settings
 from .config_check import check_config
 from .configs import RUNTIME, known_keys
 from .flow import Flow, Step
 from .stage import SPLITS, BaseStage, Job, Output, part_of, plain
+
+# Default hooks that leave the weights alone.
+_LOOKING_ON = ('runtime_info', 'timer', 'logger', 'checkpoint', 'visualization')
 
 
 def build_stages(cfg: Config | ConfigDict) -> list[BaseStage]:
@@ -61,7 +65,7 @@ class StagedRunner:
                 'train the models of a single stage with an ordinary MMEngine config instead'
             )
         # MMEngine keeps loggers and the like by name, for the life of the process.
-        self.name = f'{Path(cfg.get("filename") or "staged").stem}_{time.time_ns()}'
+        self.name = f'{Path(getattr(cfg, "filename", None) or "staged").stem}_{time.time_ns()}'
         # Bare type names in the config are mmvad's.
         DefaultScope.get_instance(self.name, scope_name='mmvad')
         # Before the stages are built: it names the nearest key, where a constructor just refuses.
@@ -71,7 +75,11 @@ class StagedRunner:
         self.work_dir = WorkDir(Path(cfg.work_dir))
         self.splits = [split for split in SPLITS if split == 'training' or cfg.get('test_dataset')]
         self.flow = Flow(stages, self.splits)
-        self.seed = int(cfg.randomness.seed)
+        self.seed = part_of(cfg, 'randomness.seed')
+        if not (isinstance(self.seed, int) and 0 <= self.seed < 2**32):
+            raise ValueError(
+                f'randomness.seed: expected a whole number from 0 to 2**32 - 1, got {self.seed!r}'
+            )
         self._datasets: dict[str, VideoDataset] = {}
         self._inputs: dict[str, str] = {}
         self._outputs: dict[str, Output] = {}
@@ -79,8 +87,11 @@ class StagedRunner:
         for stage in stages:
             self._config(stage)
             stage.check(cfg)
-        for split in self.splits:
-            self.videos(split).labels  # noqa: B018
+        datasets = {split: self.videos(split) for split in self.splits}
+        for videos in datasets.values():
+            videos.labels  # noqa: B018
+        for stage in stages:
+            stage.check_videos(cfg, datasets)
         self.work_dir.root.mkdir(parents=True, exist_ok=True)
         self.digests = FileDigests(self.work_dir.digests)
         self.logger = MMLogger.get_instance(
@@ -140,6 +151,7 @@ class StagedRunner:
             raise ValueError('stages: none makes figures, so there is nothing to test')
         held = [stage for stage in self.flow.stages if stage.in_model]
         for stage in held:
+            stage.check_model(self._config(stage), path)
             content = stage.content(path) or self.digests.of([path])
             self._outputs[stage.name] = Output(path, content)
         return self._run(self.flow.behind(finals, cut=[stage.name for stage in held]))
@@ -169,10 +181,19 @@ class StagedRunner:
                 'not what they were; made again'
             )
         self.logger.info(f'Stage {step.name}: {folder.path}')
+        resumed = {}
+        if resume_from is not None:
+            resumed = dict(resumed_from=resume_from, resumed_content=file_digest(Path(resume_from)))
+            self.logger.warning(
+                f'Stage {step.name}: goes on from {resume_from}; what comes out counts as made by '
+                'the present settings'
+            )
         if stale := folder.open():
             self.logger.warning(f'Stage {step.name}: output of other settings moved to {stale}')
+            if resume_from is not None and Path(resume_from).is_relative_to(folder.path):
+                resume_from = str(stale / Path(resume_from).relative_to(folder.path))
         result = stage.run(self._job(step, folder, resume_from))
-        folder.finish(**({} if stage.evaluates else result or {}))
+        folder.finish(**resumed, **({} if stage.evaluates else result or {}))
         self._outputs.pop(step.name, None)
         self.logger.info(f'Stage {step.name}: done in {folder.seconds:.0f} s')
         return result
@@ -180,7 +201,6 @@ class StagedRunner:
     def _job(self, step: Step, folder: StageFolder, resume_from: str | None) -> Job:
         return Job(
             name=step.name,
-            stage=step.stage,
             split=step.split,
             inputs={need: self._output(need) for need in step.needs},
             folder=folder,
@@ -215,12 +235,20 @@ class StagedRunner:
             shaping_settings(self._config(stage), self._digest),
             {need: self._output(need).content for need in step.needs},
             self._frames(frames) if frames else None,
-            dict(self.cfg.randomness, seed=self.seed) if stage.seeded else None,
+            dict(self.cfg.randomness) if stage.seeded else None,
+            self._training_hooks() if stage.trains else None,
+            # What other code left may be something else.
+            __version__.split('.')[:2],
         )
         path = self.work_dir.stage(stage.folder, step.split)
         # What is made every time is never of other settings.
         key = stage.name if stage.always else key
         return StageFolder(path, key, stage.leaves, stage.hashed, stage.editable)
+
+    def _training_hooks(self) -> dict[str, Any]:
+        hooks = plain(self.cfg.get('default_hooks')) or {}
+        kept = {name: hook for name, hook in hooks.items() if name not in _LOOKING_ON}
+        return shaping_settings(kept, self._digest)
 
     def _digest(self, path: Path) -> str:
         return self.digests.of([path])
@@ -241,9 +269,7 @@ class StagedRunner:
             ValueError: If it is not complete.
         """
         if name not in self._outputs:
-            step = self.flow.steps.get(name)
-            if step is None:
-                raise ValueError(f'{name}: there is none, since the config names no test_dataset')
+            step = self.flow.steps[name]
             folder, stage = self._folder(step), step.stage
             path = stage.output(folder.path)
             if stage.given(self._config(stage)):

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
+
+from mmvad.structures import StageFolder
 
 from .stage import BaseStage, Job, plain
 
@@ -54,6 +56,16 @@ def as_it_is(dataset: Dataset) -> dict[str, Any]:
     arrays that are mapped from disk into memory, all of them; a function it leaves as it is.
     """
     return dict(type=lambda: dataset)
+
+
+class NoteSeconds(Hook):
+    """Note the time spent in the stage's manifest, so that a killed run's is not lost."""
+
+    def __init__(self, folder: StageFolder) -> None:
+        self.folder = folder
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        self.folder.checkpoint()
 
 
 class TrainingStage(BaseStage):
@@ -111,6 +123,7 @@ class TrainingStage(BaseStage):
             custom_hooks=[
                 dict(type='SafeCheckpointHook'),
                 dict(type='EpochSeedHook', seed=job.seed),
+                NoteSeconds(job.folder),
                 *hooks,
                 *map(plain, self.custom_hooks),
             ],
@@ -125,3 +138,7 @@ class TrainingStage(BaseStage):
                 'expected a smaller one'
             )
         runner.train()
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                # The weights that such a run is for, and that its checkpoints hold.
+                model.load_state_dict(hook.ema_model.module.state_dict())

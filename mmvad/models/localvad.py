@@ -40,8 +40,8 @@ class LocalVAD(ObjectVAD):
     """Frozen spatial part, temporal part and scorer; training it trains the temporal part.
 
     Stored of each tube is ``patterns`` (n, T, 2, N_q, E_d) float16. Terms can look at
-    ``prediction_error`` (n,) and, by the name of each branch, at its patterns (n, N_q * E_d),
-    averaged over the tube.
+    ``prediction_error`` (n,), with a temporal part, and, by the name of each branch, at its
+    patterns (n, N_q * E_d), averaged over the tube.
 
     Args:
         tube: See :class:`ObjectVAD`; its window and horizon are those of the temporal part.
@@ -62,6 +62,12 @@ class LocalVAD(ObjectVAD):
     ) -> None:
         # The names of the branches are quantities, and these are checked when the base is built.
         self._branches = tuple(sorted(spatial['branches']))
+        self._predicts = temporal is not None
+        own = {'patterns', 'prediction_error', *self._branches}
+        if taken := own & set(TubeSpec.of(tube).measure):
+            raise ValueError(
+                f'model.tube.measure.{min(taken)}: the model itself has a quantity of this name'
+            )
         super().__init__(tube, scorer)
         self.spatial = MODELS.build(spatial)
         self.spatial.drop_text()
@@ -83,13 +89,23 @@ class LocalVAD(ObjectVAD):
                 )
         self._fast: torch.nn.Module | None = None
 
+    def _apply(self, *args: Any, **kwargs: Any) -> LocalVAD:
+        # Moved or cast: the copy for inference was not.
+        self._fast = None
+        return super()._apply(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self._fast = None
+        return super().load_state_dict(*args, **kwargs)
+
     @property
     def measurements(self) -> tuple[str, ...]:
         return ('patterns', *super().measurements)
 
     @property
     def quantity_names(self) -> tuple[str, ...]:
-        return ('prediction_error', *self._branches, *self.tube.measure)
+        error = ('prediction_error',) if self._predicts else ()
+        return (*error, *self._branches, *self.tube.measure)
 
     def train(self, mode: bool = True) -> LocalVAD:
         """The spatial part stays in evaluation mode."""
@@ -119,7 +135,9 @@ class LocalVAD(ObjectVAD):
         inputs = values.pop('patterns')
         patterns = inputs.float().mean(dim=1).flatten(2).unbind(dim=1)
         values.update(zip(self._branches, patterns, strict=True))
-        return dict(values, prediction_error=self.temporal.errors(inputs))
+        if self._predicts and (self.scorer is None or 'prediction_error' in self.scorer.quantities):
+            values['prediction_error'] = self.temporal.errors(inputs)
+        return values
 
     def forward(
         self,

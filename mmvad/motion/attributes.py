@@ -54,7 +54,8 @@ class AttributeMeter:
 
         Args:
             sample: Objects and frames, as many as the flow needs.
-            flow: What ``self.flow`` gives for these frames, if it is known already.
+            flow: (h, w, 2) motion as :class:`~mmvad.motion.flow.FrameFlow` gives it, at any
+                reduced size, if it is known already.
 
         Returns:
             (N,) array of :data:`ATTRIBUTES`.
@@ -71,7 +72,7 @@ class AttributeMeter:
         if not len(sample):
             return out
         frame_height, frame_width = sample.frames[-1].shape[:2]
-        scale = self.flow.scale(sample.frames[-1])
+        scale = len(flow) / frame_height
         now = grey(sample.frames[-1], scale)
 
         objects = np.asarray(sample.objects, np.float32)

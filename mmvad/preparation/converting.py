@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
-from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource
+from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource, by_number
 
 from .published import published_of
 
@@ -163,11 +163,6 @@ def find_videos(folder: Path, pattern: str = r'.*') -> dict[str, Path]:
     if not videos:
         raise ValueError(f'{folder}: expected folders of frames or video files, found none')
     return videos
-
-
-def by_number(name: str) -> list[tuple[int, str]]:
-    """Sorting key under which the numbers in names are compared as numbers."""
-    return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)]
 
 
 def numbered(videos: Collection[str], first_to_last: str = '') -> dict[int, str]:

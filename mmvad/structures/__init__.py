@@ -7,9 +7,10 @@ from .frame_objects import FrameObjects
 from .object_tubes import ObjectTubes
 from .stage_folder import StageFolder
 from .tube_spec import TubeSpec
-from .work_dir import WorkDir, captions_path, measurement_path, tubes_path
+from .work_dir import RESERVED, WorkDir, captions_path, measurement_path, tubes_path
 
 __all__ = [
+    'RESERVED',
     'SENTENCES',
     'FileDigests',
     'FrameObjects',

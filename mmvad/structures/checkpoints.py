@@ -41,7 +41,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "['state_dict']}, NEW)"
         ) from error
     state = content.get('state_dict', content) if isinstance(content, dict) else None
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+    tensors = isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())
+    if not (state and tensors):
         raise ValueError(f'{path}: expected a checkpoint, a dict of weights or with a state_dict')
     return content if state is not content else dict(state_dict=state)
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,9 @@ class StageFolder:
     def open(self) -> Path | None:
         """Make the folder ready to write to; whole files that the same settings left stay.
 
-        Output of other settings is moved aside to ``<name>.stale`` (replacing an earlier one), so
-        that no later stage trusts it and nothing is lost.
+        Output of other settings is moved aside, so that no later stage trusts it: to
+        ``<name>.stale``, replacing an earlier one; what people may have made or changed replaces
+        nothing, it goes to ``<name>.stale.1`` and so on.
 
         Returns:
             Where the stale output went, if there was any.
@@ -115,8 +117,7 @@ class StageFolder:
         stale = None
         record = self.record
         if self.path.exists() and any(self.path.iterdir()) and record.get('key') != self.key:
-            stale = self.path.with_name(self.path.name + '.stale')
-            shutil.rmtree(stale, ignore_errors=True)
+            stale = self._aside(by_hand=self.editable or not record)
             os.replace(self.path, stale)
             record = {}
         self.path.mkdir(parents=True, exist_ok=True)
@@ -127,6 +128,15 @@ class StageFolder:
         self._seconds = 0.0 if record.get('complete') else float(record.get('seconds', 0.0))
         self.checkpoint()
         return stale
+
+    def _aside(self, by_hand: bool) -> Path:
+        """A free place for stale output."""
+        stale = self.path.with_name(f'{self.path.name}.stale')
+        if not by_hand:
+            shutil.rmtree(stale, ignore_errors=True)
+            return stale
+        names = (f'{stale.name}.{number}' if number else stale.name for number in count())
+        return next(path for path in map(stale.with_name, names) if not path.exists())
 
     def checkpoint(self) -> None:
         """Note the seconds spent so far, so that a killed stage still counts them."""

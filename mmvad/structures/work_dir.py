@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Folders of a work dir that a test writes, and no stage may.
+RESERVED = ('scores', 'objects', 'plots', 'annotated')
+
 
 def tubes_path(folder: Path, video: str) -> Path:
     """The tubes of a video, an ``.npz`` that :class:`~mmvad.structures.ObjectTubes` writes."""

@@ -56,6 +56,7 @@ def patterns_of(
     """A crop and a heat map of each branch for each (video, row) object."""
     transforms = Compose([TRANSFORMS.build(cfg) for cfg in inference_pipeline(model.tube)])
     context = max(getattr(t, 'context', 0) for t in transforms.transforms)
+    depth = model.tube.steps + context
     usual = {
         term.of: term.mean
         for term in model.scorer.terms.values()
@@ -72,7 +73,7 @@ def patterns_of(
         frame, source = int(held.frames[row]), videos.source(video)
         packed = transforms(
             dict(
-                imgs=[source[max(0, frame - i)] for i in range(context + 2, -1, -1)],
+                imgs=[source[max(0, frame - i)] for i in reversed(range(depth))],
                 boxes=held.boxes[row : row + 1],
                 objects=held.objects[row : row + 1],
                 video=video,
@@ -162,13 +163,12 @@ def main() -> None:
     value = np.concatenate(list(scores.values()))
     truth = np.concatenate([videos.labels[video] for video in videos.lengths])
     number = np.repeat(np.arange(len(scores)), list(videos.lengths.values()))
-    apart = np.array([frame for _, frame in flat]) + far * number
     blocks = {}
     for title, kind, sign in (('False alarms', 0, -1), ('Misses', 1, 1)):
         order = np.flatnonzero(truth == kind)
         order = order[np.argsort(sign * value[order], kind='stable')]
         # A video of its own for each.
-        picks = sorted(flat[i] for i in pick_apart(order, apart, 3, far))
+        picks = sorted(flat[i] for i in pick_apart(order, number, 3, apart=1))
         block = []
         for video, frame in picks:
             table = tables[video]

@@ -20,7 +20,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmvad.preparation.converting import by_number, find, main, some
+from mmvad.datasets.frames import by_number
+from mmvad.preparation.converting import find, main, some
 from mmvad.preparation.interval_files import XD_VIOLENCE_NORMAL, read_xd_violence, xd_violence_label
 from mmvad.preparation.interval_videos import (
     OPTIONS,

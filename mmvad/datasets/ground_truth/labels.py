@@ -141,10 +141,10 @@ def _marked(where: str, length: int, intervals: Iterable[tuple[int, int]]) -> np
     return labels
 
 
-def load_npy(file: Path) -> np.ndarray:
+def load_npy(file: Path, mmap_mode: str | None = None) -> np.ndarray:
     """The array of a ``.npy`` file; ValueError naming it where it holds anything else."""
     try:
-        return np.load(file, allow_pickle=False)
+        return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f'{file}: not a plain .npy array: {error}') from error
 

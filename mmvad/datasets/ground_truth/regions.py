@@ -7,7 +7,24 @@ import numpy as np
 from mmvad.datasets.video_dataset import VideoDataset
 from mmvad.evaluation.functional import Regions, regions_from_masks
 
-from .pixel_masks import read_pixel_masks
+from .pixel_masks import check_pixel_masks, read_pixel_masks
+
+
+def check_regions(videos: VideoDataset) -> None:
+    """Look whether the videos' pixel masks are there and fit, without reading them all.
+
+    Raises:
+        FileNotFoundError, ValueError: Naming the masks, and the key of the config.
+    """
+    for video, path in videos.pixel_masks.items():
+        if path is None:
+            continue
+        try:
+            check_pixel_masks(path, (videos.lengths[video], *videos.source(video).frame_shape))
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(
+                f'{error} (video {video!r}; pixel_masks=None scores without RBDC and TBDC)'
+            ) from error
 
 
 def read_regions(videos: VideoDataset) -> Regions | None:

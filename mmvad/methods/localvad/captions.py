@@ -21,6 +21,7 @@ from mmvad.structures import (
     StageFolder,
     TubeSpec,
     captions_path,
+    read_captions,
     write_captions,
     write_json,
 )
@@ -52,6 +53,11 @@ class CaptionsStage(BaseStage):
 
     def given(self, config: Mapping[str, Any]) -> bool:
         return config['captioner'] is None
+
+    def check_given(self, job: Job) -> None:
+        tubes = load_tubes(job, 'tubes/training', 'training')
+        for stride, video in product(TubeSpec.of(tube_fields(job.config)).strides, tubes):
+            read_captions(captions_path(job.path, video, stride), tubes[video])
 
     def run(self, job: Job) -> None:
         generate_captions(

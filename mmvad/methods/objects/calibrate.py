@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -14,7 +16,7 @@ from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, STAGES
 from mmvad.structures import TubeSpec
 
-from .model_file import write_model_file
+from .model_file import build_model, write_model_file
 
 
 @STAGES.register_module()
@@ -27,8 +29,8 @@ class CalibrateStage(BaseStage):
         name: Of the stage.
         model_file: Name of the complete model file, at the top of the work dir.
         num_tubes: Training tubes to fit on, spread evenly.
-        held_out: Share of the training videos on which the scale of what is learned is taken; what
-            trains leaves them out.
+        held_out: Share of the training videos, at most a half, on which the scale of what is
+            learned is taken; what trains leaves them out.
     """
 
     needs = ('tubes/training', 'features/training')
@@ -40,8 +42,10 @@ class CalibrateStage(BaseStage):
         self, name: str, model_file: str, num_tubes: int = 10000, held_out: float = 0.2
     ) -> None:
         super().__init__(name)
-        if not 0 < held_out < 1:
-            raise ValueError(f'stages.{name}.held_out: expected above 0, below 1, got {held_out!r}')
+        if not 0 < held_out <= 0.5:
+            raise ValueError(
+                f'stages.{name}.held_out: expected above 0, at most 0.5, got {held_out!r}'
+            )
         self.model_file = model_file
         self.leaves = (f'../{model_file}',)
         self.num_tubes = num_tubes
@@ -53,6 +57,9 @@ class CalibrateStage(BaseStage):
             model = MODELS.build(cfg.model)
         if model.scorer is None:
             raise ValueError('model.scorer: expected a scorer to fit')
+
+    def check_model(self, config: Mapping[str, Any], path: Path) -> None:
+        build_model(config, path)
 
     def output(self, folder: Path) -> Path:
         return folder.parent / self.model_file

@@ -36,7 +36,7 @@ class FeaturesStage(BaseStage):
 
     needs = ('tubes/{split}',)
     splits = ('training', 'testing')
-    leaves = ('*/*.npy',)
+    leaves = ('*/**/*.npy',)
     config = MEASURED
     optional = MEASURED
     reads_frames = '{split}'

@@ -31,7 +31,7 @@ def read_model_file(path: str | Path) -> tuple[Config, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no model file with a config, or of a newer version.
+        ValueError: If it is no model file with a config, or of another version.
     """
     content = read_checkpoint(path)
     meta = content.get('meta')

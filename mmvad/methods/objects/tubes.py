@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmvad.datasets import VideoDataset
 from mmvad.engine import BaseStage, Job
 from mmvad.engine.progress import progress
 from mmvad.registry import PROPOSERS, STAGES
@@ -25,7 +26,7 @@ class TubesStage(BaseStage):
     """
 
     splits = ('training', 'testing')
-    leaves = ('*.npz',)
+    leaves = ('**/*.npz',)
     config = ('proposer', 'model.tube.window', 'model.tube.horizon')
     optional = config[1:]
     reads_frames = '{split}'
@@ -41,6 +42,16 @@ class TubesStage(BaseStage):
 
     def check(self, cfg: Mapping[str, Any]) -> None:
         TubeSpec.of(cfg['model']['tube'])
+
+    def check_videos(self, cfg: Mapping[str, Any], videos: Mapping[str, VideoDataset]) -> None:
+        least = TubeSpec.of(cfg['model']['tube']).first_scored + 1
+        for split in videos.values():
+            for video, length in split.lengths.items():
+                if length < least:
+                    raise ValueError(
+                        f'{split.source(video).path}: has {length} frames, expected at least '
+                        f'{least} (model.tube.window and model.tube.horizon)'
+                    )
 
     def given(self, config: Mapping[str, Any]) -> bool:
         return config['proposer'] is None
@@ -60,12 +71,6 @@ class TubesStage(BaseStage):
         stride = self.train_stride if job.split == 'training' else 1
         proposer = PROPOSERS.build(job.config['proposer'])
         wanted = {v: len(range(first, n, stride)) for v, n in videos.lengths.items()}
-        for video, length in videos.lengths.items():
-            if not wanted[video]:
-                raise ValueError(
-                    f'{videos.source(video).path}: has {length} frames, expected at least '
-                    f'{first + 1} (model.tube.window and model.tube.horizon)'
-                )
         bar = progress('boxes', 'frames', sum(wanted.values()))
         proposer.fit([videos.source(video) for video in videos.lengths])
         for video in videos.lengths:

@@ -123,6 +123,11 @@ class NearestDistance(ScoreTerm):
         """Choose the reference objects. References of an object's own video are left out of its
         distance, so all training objects count as not seen. Where there is a single video, its part
         that is held out and the rest count as two."""
+        if values.ndim != 2:
+            raise ValueError(
+                f'NearestDistance: {self.of!r}: expected several numbers an object, got shape '
+                f'{tuple(values.shape)}'
+            )
         if self.dims is None:
             self.mean = values.mean(dim=0)
             self.projection = torch.diag(1 / values.std(dim=0).clamp(min=1e-6))
