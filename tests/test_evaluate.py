@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
+import re
 import subprocess
 import sys
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +27,7 @@ from mmvad.evaluation.functional import (
     Detections,
     Regions,
     kept_frames,
+    median_smooth,
     min_max,
     regions_from_masks,
 )
@@ -194,10 +199,10 @@ class TestScoreFiles:
         ('name', 'text', 'words'),
         [
             ('s.json', '[1, 2]', 's.json: expected an object'),
-            ('s.json', '{"a": [1, "2"]}', "s.json: video 'a', frame 1: got '2'"),
+            ('s.json', '{"a": [1, "2"]}', "s.json: video 'a', frame 1: .* got '2'"),
             ('s.json', '{"a": ', 's.json: not JSON'),
             ('s.csv', 'video,score\na,1', r"expected the columns .* missing \['frame'\]"),
-            ('s.csv', 'video,frame,score\na,0,1\na,2,1', "video 'a': no score of 1 frames.* 1"),
+            ('s.csv', 'video,frame,score\na,0,1\na,2,1', "video 'a': 2 scores .* none of frame 1"),
             (
                 's.csv',
                 'video,frame,score\na,0,1\na,0,1',
@@ -325,10 +330,285 @@ def test_masks_of_another_size_are_named(plaza, tmp_path):
 
 
 def test_the_tool_names_what_is_off(plaza, tmp_path):
+    """In one line of an own process, or with its traceback."""
     labels = annotate_plaza(plaza, tmp_path)
     np.savez(tmp_path / 's.npz', **{v: np.zeros(len(label) - 1) for v, label in labels.items()})
-    done = run_tool(tmp_path / 's.npz', '--dataset', tmp_path / 'testing.json')
+    args = tmp_path / 's.npz', '--dataset', tmp_path / 'testing.json'
+    words = "array '00': expected 40 scores, one a frame, got an array of shape (39,)"
+    done = run_tool(*args)
     assert done.returncode == 1
-    assert done.stderr.strip() == (
-        "error: s: video '00': expected 40 scores, one a frame, got an array of shape (39,)"
+    assert done.stderr == f'error: {tmp_path}/s.npz: {words}\n'
+    done = run_tool(*args, '--debug')
+    assert done.returncode == 1
+    assert done.stderr.startswith('Traceback') and words in done.stderr
+
+
+@pytest.fixture(scope='module')
+def tool():
+    """The tool as a module: starting a process for each case takes seconds."""
+    spec = importlib.util.spec_from_file_location('evaluate_tool', REPO / 'tools/evaluate.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class TestTool:
+    """What the tool is given by mistake is told in one line, before anything is printed."""
+
+    @pytest.fixture
+    def run(self, tool, plaza, tmp_path, monkeypatch, capsys):
+        """Runs the tool beside ``s.npz``, good scores, and ``testing.json``; its error line, which
+        is empty when all went well."""
+        self.labels = annotate_plaza(plaza, tmp_path)
+        rng = np.random.default_rng(0)
+        self.scores = {v: rng.normal(size=len(label)) + label for v, label in self.labels.items()}
+        np.savez(tmp_path / 's.npz', **self.scores)
+        monkeypatch.chdir(tmp_path)
+
+        def run(*args: str, scores=('s.npz',), dataset='testing.json') -> str:
+            monkeypatch.setattr(sys, 'argv', ['evaluate', *scores, '--dataset', dataset, *args])
+            with warnings.catch_warnings():
+                warnings.simplefilter('error', RuntimeWarning)
+                try:
+                    tool.run()
+                except SystemExit as error:
+                    # What Python prints to stderr before it exits with 1.
+                    assert isinstance(error.code, str) and error.code.startswith('error: ')
+                    assert len(error.code.splitlines()) == 1
+                    assert capsys.readouterr() == ('', '')
+                    return error.code.removeprefix('error: ')
+            self.out = capsys.readouterr().out
+            return ''
+
+        return run
+
+    @pytest.mark.parametrize(
+        ('smooth', 'words'),
+        [
+            ('gaussian:1e9', '--smooth: smoothing.sigma: .*from 0 up to 10000, got 1000000000.0'),
+            ('causal:1e9', '--smooth: smoothing.sigma: .*from 0 up to 10000, got 1000000000.0'),
+            (
+                'gaussian:41',
+                '--smooth: gaussian:41, expected at most 40, the frames of the longest',
+            ),
+            ('gaussian:nan', '--smooth: smoothing.sigma: .*got nan'),
+            ('gaussian:inf', '--smooth: smoothing.sigma: .*got inf'),
+            ('gaussian:-3', '--smooth: smoothing.sigma: .*got -3.0'),
+            ('median:0', '--smooth: smoothing.size: expected an odd number of frames.*got 0'),
+            ('median:4', '--smooth: smoothing.size: expected an odd number of frames.*got 4'),
+            ('median:-3', '--smooth: smoothing.size: expected an odd number of frames.*got -3'),
+            ('median:41', '--smooth: median:41, expected at most 40'),
+            ('median:1000000001', '--smooth: smoothing.size: .*up to 10000, got 1000000001'),
+            (
+                'median:1e3',
+                r"--smooth: expected .*median:SIZE \(a whole number\), got 'median:1e3'",
+            ),
+            ('median:' + '9' * 5000, '--smooth: expected .*median:SIZE'),
+            ('mean:3', r"--smooth: smoothing.type: expected one of \['causal'.*got 'mean'"),
+            ('gaussian', "--smooth: expected gaussian:SIGMA, .*got 'gaussian'"),
+            ('', "--smooth: expected gaussian:SIGMA, .*got ''"),
+        ],
     )
+    def test_smoothing(self, run, smooth, words):
+        assert re.match(words, run('--smooth', smooth))
+
+    @pytest.mark.parametrize('smooth', ['gaussian:0', 'causal:0', 'median:1'])
+    def test_smoothing_over_nothing_changes_nothing(self, run, smooth):
+        assert run('--smooth', smooth, '--out', 'r.json') == ''
+        report = json.loads(Path('r.json').read_text())['score_sets']['s']
+        assert report['processed'] == report['raw']
+
+    @pytest.mark.parametrize(
+        ('fuse', 'words'),
+        [
+            (['s=0'], '--fuse: s=0, expected a finite weight that is not 0'),
+            (['s=0', 't=0'], '--fuse: s=0, expected a finite weight'),
+            (['s=1', 't=-0.0'], '--fuse: t=-0.0, expected a finite weight'),
+            (['s=nan'], '--fuse: s=nan, expected a finite weight'),
+            (['s=inf'], '--fuse: s=inf, expected a finite weight'),
+            (['s=1', 'u=1'], r"--fuse: no score set named 'u', expected one of \['s', 't'\]"),
+            (['s=1', 's=2'], "--fuse: 's' comes twice, expected each once"),
+            (['s'], "--fuse: expected NAME=WEIGHT, got 's'"),
+            (['s='], "--fuse: expected NAME=WEIGHT, got 's='"),
+            (['=1'], "--fuse: no score set named ''"),
+            (['s=1e308', 't=1e308'], "--fuse: video '00': .* not finite, the first is inf"),
+        ],
+    )
+    def test_fusion(self, run, fuse, words):
+        high = {video: np.full(40, 1e300) for video in self.labels}
+        np.savez('t.npz', **high)
+        assert re.match(words, run('--fuse', *fuse, scores=('s.npz', 't.npz')))
+
+    def test_no_set_is_replaced_by_the_sum(self, run):
+        words = "--fuse: the sum is named 'fused', expected another name for that set"
+        assert run('--fuse', 'fused=1', scores=('fused=s.npz',)) == words
+
+    @pytest.mark.parametrize(
+        ('given', 'path', 'name'),
+        [
+            ('a=b.npz', 'a=b.npz', 'a=b'),
+            ('x=a=b.npz', 'a=b.npz', 'x'),
+            ('lr=0.1/s.npz', 'lr=0.1/s.npz', 's'),
+            ('a, b.1.npz', 'a, b.1.npz', 'a, b.1'),
+            ('x y=s.npz', 's.npz', 'x y'),
+            ('=s.npz', 's.npz', 's'),
+            ('A', 'A/', 'A'),
+            ('A.attributes', 'A.attributes/', 'A.attributes'),
+            ('A.attributes/', 'A.attributes/', 'A.attributes'),
+            ('.', '00.npy', None),
+        ],
+    )
+    def test_names_of_sets(self, run, tmp_path, given, path, name):
+        Path(path).parent.mkdir(exist_ok=True)
+        if path.endswith('/'):
+            Path(path).mkdir()
+        for folder in (path, '.') if name is None else (path,):
+            for video, scores in self.scores.items():
+                if Path(folder).is_dir():
+                    np.save(Path(folder) / f'{video}.npy', scores)
+        if path.endswith('.npz'):
+            np.savez(path, **self.scores)
+        name = name or tmp_path.name
+        assert run('--fuse', f'{name}=2', '--out', 'r.json', scores=(given,)) == ''
+        assert set(json.loads(Path('r.json').read_text())['score_sets']) == {name, 'fused'}
+
+    def test_folders_that_differ_behind_a_dot_are_two_sets(self, run):
+        for folder in ('A', 'A.attributes'):
+            Path(folder).mkdir()
+            for video, scores in self.scores.items():
+                np.save(f'{folder}/{video}.npy', scores)
+        assert run(scores=('A', 'A.attributes')) == ''
+        assert self.out.splitlines()[2].split() == ['per', 'cent', 'A', 'A.attributes']
+        words = "./A: a second score set named 'A', expected NAME=PATH"
+        assert run(scores=('A', './A')) == words
+        words = 'x=A=: no such file or folder of scores'
+        assert run(scores=('x=A=',)) == words
+
+    @pytest.mark.parametrize(
+        ('name', 'text', 'words'),
+        [
+            ('none.json', None, 'none.json: no such file, expected an annotation file or a config'),
+            ('.', None, '.: a folder, expected an annotation file (.json) or a config (.py)'),
+            ('d.txt', '', 'd.txt: another file, expected an annotation file (.json) or a config'),
+            ('d.json', '{', 'd.json: not JSON: Expecting property name'),
+            ('d.json', '[' * 100_000, 'd.json: not JSON: '),
+            ('d.json', '[]', 'd.json: expected an object with metainfo and data_list'),
+            ('d.py', 'x = (', "d.py: cannot be run: SyntaxError: '(' was never closed"),
+            ('d.py', '1 / 0', 'd.py: cannot be run: ZeroDivisionError: division by zero'),
+            ('d.py', 'import nowhere_at_all', 'd.py: '),
+            (
+                'd.py',
+                'raise RuntimeError("one\\ntwo")',
+                'd.py: cannot be run: RuntimeError: one two',
+            ),
+            ('d.py', "_base_ = 'none.py'", 'd.py: cannot be run: FileNotFoundError: '),
+            ('d.py', 'x = 1', 'd.py: names no dataset, expected a dict test_dataset'),
+            ('d.py', 'test_dataset = 3', 'd.py: names no dataset, expected a dict test_dataset'),
+            (
+                'd.py',
+                "test_dataset = dict(type='No')",
+                'd.py: test_dataset: No is not in the mmvad',
+            ),
+            (
+                'd.py',
+                "test_dataset = dict(type='VideoDataset')",
+                'd.py: test_dataset: ',
+            ),
+            (
+                'd.py',
+                "test_dataset = dict(type='VideoDataset', data_root='x')",
+                'd.py: test_dataset: data_prefix: expected',
+            ),
+            (
+                'd.py',
+                "test_dataset = dict(type='VideoDataset', data_root='.', ann_file='none.json')",
+                'none.json: no such annotation file',
+            ),
+            (
+                'd.py',
+                "test_dataset = dict(type='mmengine.ConcatDataset', datasets=[dict("
+                "type='VideoDataset', data_root='testing', data_prefix=dict(img='frames'))])",
+                'd.py: test_dataset: a ConcatDataset, expected a VideoDataset',
+            ),
+            (
+                'd.py',
+                "test_dataset = dict(type='VideoDataset', data_root='testing', "
+                "data_prefix=dict(img='frames'))",
+                'd.py: has no labels to evaluate against',
+            ),
+        ],
+    )
+    def test_datasets(self, run, name, text, words):
+        if text is not None:
+            Path(name).write_text(text)
+        assert run(dataset=name).startswith(words)
+
+    @pytest.mark.parametrize(
+        ('out', 'words'),
+        [
+            ('none/r.json', '--out: none/r.json: no such folder, expected one that exists'),
+            ('s.npz/r.json', '--out: s.npz/r.json: no such folder, expected one that exists'),
+            ('testing', '--out: testing: a folder or device, expected the name of a file'),
+            ('/dev/null', '--out: /dev/null: a folder or device, expected the name of a file'),
+            ('/proc/r.json', '--out: /proc/r.json: .*, expected a folder that can be written to'),
+        ],
+    )
+    def test_a_place_where_no_report_can_be_is_told_first(self, run, tool, monkeypatch, out, words):
+        monkeypatch.setattr(tool, 'build_dataset', None)
+        before = sorted(Path().rglob('*'))
+        assert re.match(words, run('--out', out))
+        assert sorted(Path().rglob('*')) == before
+
+    def test_nothing_is_left_half_written(self, run, tool, monkeypatch):
+        Path('r.json').write_text('old')
+        before = sorted(Path().iterdir())
+        assert run('--out', 'r.json', scores=('none.npz',)) == (
+            'none.npz: no such file or folder of scores'
+        )
+        assert Path('r.json').read_text() == 'old'
+        assert sorted(Path().iterdir()) == before
+        assert run('--out', 'r.json') == ''
+        assert set(json.loads(Path('r.json').read_text())['score_sets']) == {'s'}
+        assert sorted(Path().iterdir()) == before
+
+    def test_files_that_are_off_are_named(self, run):
+        """One of each kind: the others are tested with the readers."""
+        Path('b.csv').write_text('video,frame,x1,y1,x2,y2,score\n00,40,0,0,1,1,1\n')
+        words = "b.csv, line 2: frame 40 of video '00': the video has 40 frames, expected 0 to 39"
+        assert run('--boxes', 'b.csv') == words
+        np.savez('t.npz', **{'00': self.scores['00']})
+        assert run(scores=('s.npz', 't.npz')) == "t.npz: no scores of 1 of 2 videos: ['01']"
+        np.savez('t.npz', **self.scores, other=np.zeros(3))
+        words = "t.npz: scores of 1 videos that are not in the test set: ['other']"
+        assert run(scores=('t.npz',)) == words
+        self.scores['01'][7] = np.nan
+        np.savez('t.npz', **self.scores)
+        words = "t.npz: video '01': 1 of 40 scores are not finite, the first is nan in frame 7"
+        assert run(scores=('t.npz',)) == words
+        assert run('--subset', 'hr_avenue').startswith('--subset: subset hr_avenue: ')
+        assert run('--boxes', 'b.csv', scores=('s.npz', 't.npz')).startswith('--boxes: they belong')
+
+    def test_other_errors_are_not_hidden(self, run, tool, monkeypatch):
+        def faulty(name):
+            raise KeyError(name)
+
+        monkeypatch.setattr(tool, 'build_dataset', faulty)
+        with pytest.raises(KeyError):
+            run()
+
+    def test_the_systems_errors_name_the_file(self, run, tool, monkeypatch):
+        def unreadable(name):
+            raise PermissionError(13, 'Permission denied', name)
+
+        monkeypatch.setattr(tool, 'build_dataset', unreadable)
+        assert run() == 'testing.json: Permission denied'
+
+
+@pytest.mark.parametrize('frames', [1, 2, 7, 40])
+@pytest.mark.parametrize('size', [1, 3, 9, 9_999])
+def test_the_median_is_that_of_the_window_however_short_the_video(frames, size):
+    scores = np.random.default_rng(frames).normal(size=frames)
+    half = size // 2
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(scores, half, mode='edge'), size)
+    np.testing.assert_array_equal(median_smooth(scores, size), np.median(windows, axis=1))
+    assert len(median_smooth(scores[:0], size)) == 0

@@ -6,21 +6,33 @@
 
 Scores: a folder of <video>.npy, or a .npz, .json or .csv file. Nothing is smoothed or normalised
 unless asked for, and what was done stands in the output.
+
+A set is called NAME where NAME=PATH is given, with all up to the first '=' as its name, else as its
+folder, or as its file without the suffix. What exists is always a path: of a file 'a=b.csv', the
+name is 'a=b', and 'x=a=b.csv' calls it 'x'. In --fuse, the weight stands after the last '='.
+
+What is wrong with the input is told in one line, with exit code 1; --debug shows where that was.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import read_regions
-from mmvad.evaluation.report import evaluate, fuse
+from mmvad.evaluation.functional import build_smoother, kept_frames
+from mmvad.evaluation.report import check_scores, evaluate, fuse
 from mmvad.evaluation.score_files import read_boxes, read_scores
 from mmvad.registry import DATASETS
 from mmvad.structures import write_json
@@ -37,7 +49,11 @@ def parse_args() -> argparse.Namespace:
         help='annotation file of the test split, or a config whose test_dataset it is',
     )
     parser.add_argument('--subset', help='hr_shanghaitech or hr_avenue')
-    parser.add_argument('--smooth', help='gaussian:SIGMA, causal:SIGMA or median:SIZE, frames')
+    parser.add_argument(
+        '--smooth',
+        help='gaussian:SIGMA, causal:SIGMA (0 changes nothing) or median:SIZE (odd), in frames, '
+        "no more than the longest video's",
+    )
     parser.add_argument(
         '--min-max', action='store_true', help="each video's scores to 0 ... 1, after smoothing"
     )
@@ -47,44 +63,139 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--channel', default='score', help='name of the scores beside the boxes')
     parser.add_argument('--per-video', action='store_true', help='also print a line a video')
-    parser.add_argument('--out', type=Path, help='write everything as JSON')
+    parser.add_argument(
+        '--out', type=Path, help='write everything as JSON, into a folder that exists'
+    )
+    parser.add_argument('--debug', action='store_true', help='tracebacks in place of one line')
     return parser.parse_args()
 
 
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Puts the file or option that values are from before what is wrong with them."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from error
+
+
 def build_dataset(name: str) -> VideoDataset:
-    """The test split that an annotation file or a config describes."""
-    if Path(name).suffix == '.json':
-        path = Path(name)
+    """The test split that an annotation file or a config describes.
+
+    Raises:
+        FileNotFoundError: If there is no such file, or something that it names is missing.
+        OSError: If a file cannot be read.
+        ValueError: If it is neither, or describes no videos; the message names the file.
+    """
+    path = Path(name)
+    if not path.exists():
+        raise FileNotFoundError(f'{name}: no such file, expected an annotation file or a config')
+    if not path.is_file() or path.suffix not in ('.json', '.py', '.yml', '.yaml'):
+        what = 'a folder' if path.is_dir() else 'another file'
+        raise ValueError(f'{name}: {what}, expected an annotation file (.json) or a config (.py)')
+    if path.suffix == '.json':
         return VideoDataset(data_root=str(path.parent), ann_file=path.name)
-    with DefaultScope.overwrite_default_scope('mmvad'):
-        return DATASETS.build(Config.fromfile(name).test_dataset)
+    try:
+        config = Config.fromfile(path)
+    # A config is a program: it may raise anything.
+    except Exception as error:
+        raise ValueError(f'{name}: cannot be run: {type(error).__name__}: {error}') from error
+    if not isinstance(config.get('test_dataset'), dict):
+        raise ValueError(f'{name}: names no dataset, expected a dict test_dataset')
+    try:
+        with DefaultScope.overwrite_default_scope('mmvad'), naming(f'{name}: test_dataset'):
+            dataset = DATASETS.build(config.test_dataset)
+    # The registry's words for an unknown type, and Python's for arguments that do not fit it.
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{name}: test_dataset: {" ".join(map(str, error.args))}') from error
+    if not isinstance(dataset, VideoDataset):
+        raise ValueError(
+            f'{name}: test_dataset: a {type(dataset).__name__}, expected a VideoDataset'
+        )
+    return dataset
 
 
-def parse_smoothing(text: str | None) -> dict[str, Any] | None:
-    """``'gaussian:3'`` to ``dict(type='gaussian', sigma=3.0)``."""
+def parse_sets(texts: list[str]) -> dict[str, str]:
+    """``['ours=a.csv', 'b.npz']`` to ``dict(ours='a.csv', b='b.npz')``."""
+    sets = {}
+    for text in texts:
+        name, equals, path = text.partition('=')
+        if not equals or Path(text).exists():
+            name, path = '', text
+        if not Path(path).exists():
+            raise FileNotFoundError(f'{text}: no such file or folder of scores')
+        if not name:
+            # A folder's name may hold dots, which begin no suffix.
+            place = Path(path).resolve()
+            name = place.name if place.is_dir() else place.stem
+        if name in sets:
+            raise ValueError(f'{text}: a second score set named {name!r}, expected NAME=PATH')
+        sets[name] = path
+    return sets
+
+
+def parse_smoothing(text: str | None, longest: int) -> dict[str, Any] | None:
+    """``'gaussian:3'`` to ``dict(type='gaussian', sigma=3.0)``; ``longest`` is the longest video's
+    number of frames."""
     if text is None:
         return None
     kind, _, value = text.partition(':')
+    name, number = ('size', int) if kind == 'median' else ('sigma', float)
     try:
-        return (
-            dict(type=kind, size=int(value))
-            if kind == 'median'
-            else dict(type=kind, sigma=float(value))
-        )
+        smoothing = {'type': kind, name: number(value)}
     except ValueError as error:
-        raise ValueError(f'--smooth: expected TYPE:FRAMES, got {text!r}') from error
+        raise ValueError(
+            '--smooth: expected gaussian:SIGMA, causal:SIGMA or median:SIZE (a whole number), got '
+            f'{text!r}'
+        ) from error
+    with naming('--smooth'):
+        build_smoother(smoothing)
+    if smoothing[name] > longest:
+        raise ValueError(
+            f'--smooth: {text}, expected at most {longest}, the frames of the longest video'
+        )
+    return smoothing
 
 
-def parse_weights(pairs: list[str]) -> dict[str, float]:
-    """``['a=1', 'b=0.5']`` to a dict."""
+def parse_weights(pairs: list[str], names: Collection[str]) -> dict[str, float]:
+    """``['a=1', 'b=0.5']`` to a dict; ``names`` are those of the score sets."""
     weights = {}
     for pair in pairs:
         name, _, value = pair.rpartition('=')
         try:
-            weights[name] = float(value)
+            weight = float(value)
         except ValueError as error:
             raise ValueError(f'--fuse: expected NAME=WEIGHT, got {pair!r}') from error
+        if name not in names:
+            raise ValueError(f'--fuse: no score set named {name!r}, expected one of {list(names)}')
+        if name in weights:
+            raise ValueError(f'--fuse: {name!r} comes twice, expected each once')
+        if not (math.isfinite(weight) and weight):
+            raise ValueError(f'--fuse: {pair}, expected a finite weight that is not 0')
+        weights[name] = weight
+    if 'fused' in names:
+        raise ValueError("--fuse: the sum is named 'fused', expected another name for that set")
     return weights
+
+
+def check_out(path: Path) -> None:
+    """Refuse a place where no report can be written, before it is made.
+
+    Raises:
+        OSError: If the folder is missing or cannot be written to, or ``path`` is no plain file.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f'--out: {path}: no such folder, expected one that exists')
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f'--out: {path}: a folder or device, expected the name of a file')
+    try:
+        # The report is written beside its place first. Permissions alone do not tell: root has all.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'--out: {path}: {error.strerror}, expected a folder that can be written to'
+        ) from error
 
 
 def cell(value: float | None, width: int) -> str:
@@ -116,45 +227,50 @@ def rows(title: str, reports: dict[str, dict], key: str) -> str:
     return '\n'.join(lines)
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    if args.out:
+        check_out(args.out)
+    sources = parse_sets(args.scores)
+    weights = parse_weights(args.fuse, sources) if args.fuse else {}
+    if args.boxes and (len(sources) != 1 or args.fuse):
+        raise ValueError('--boxes: they belong to one score set, expected one and no --fuse')
     dataset = build_dataset(args.dataset)
     if not dataset.labels:
         raise ValueError(f'{args.dataset}: has no labels to evaluate against')
+    lengths = dataset.lengths
+    smoothing = parse_smoothing(args.smooth, max(lengths.values()))
+    with naming('--subset'):
+        kept_frames(args.subset, lengths)
     sets = {}
-    for text in args.scores:
-        name, _, path = text.rpartition('=')
-        name = name or Path(path).stem
-        if name in sets:
-            raise ValueError(f'{text}: a second score set named {name!r}; write NAME=PATH')
-        sets[name] = read_scores(path)
+    for name, path in sources.items():
+        scores = read_scores(path, lengths)
+        with naming(path):
+            sets[name] = check_scores(scores, dataset.labels)
     boxes = {}
     if args.boxes:
-        if len(sets) != 1 or args.fuse:
-            raise ValueError('--boxes: they belong to one score set; give one')
         regions = read_regions(dataset)
         if regions is None:
             raise ValueError('--boxes: the dataset names no pixel masks that hold a region')
         boxes = dict(
             regions=regions,
-            detections=read_boxes(args.boxes, list(dataset.lengths), args.channel),
+            detections=read_boxes(args.boxes, list(lengths), args.channel, lengths),
         )
-    if args.fuse:
-        sets['fused'] = fuse(sets, parse_weights(args.fuse))
     reports = {}
-    for name, scores in sets.items():
-        try:
-            reports[name] = evaluate(
-                scores,
-                dataset.labels,
-                smoothing=parse_smoothing(args.smooth),
-                per_video_min_max=args.min_max,
-                subset=args.subset,
-                scenes=dataset.scenes,
-                **boxes,
-            )
-        except ValueError as error:
-            raise ValueError(f'{name}: {error}') from error
+    # What is too large to be added up is infinite, which is refused: no warnings beside that.
+    with np.errstate(over='ignore', invalid='ignore'):
+        if weights:
+            sets['fused'] = fuse(sets, weights)
+        for name, scores in sets.items():
+            with naming(sources.get(name, '--fuse')):
+                reports[name] = evaluate(
+                    scores,
+                    dataset.labels,
+                    smoothing=smoothing,
+                    per_video_min_max=args.min_max,
+                    subset=args.subset,
+                    scenes=dataset.scenes,
+                    **boxes,
+                )
     protocol = next(iter(reports.values()))['protocol']
     print(f'ground truth: {dataset.ground_truth}')
     print(', '.join(f'{key} {value}' for key, value in protocol.items()))
@@ -165,12 +281,25 @@ def main() -> None:
         print(rows('video', reports, 'videos'))
     if args.out:
         content = dict(ground_truth=dataset.ground_truth, fusion=args.fuse, score_sets=reports)
-        write_json(args.out, content)
+        try:
+            write_json(args.out, content)
+        except OSError as error:
+            raise OSError(f'--out: {args.out}: not written: {error.strerror}') from error
+
+
+def run() -> None:
+    """Tell what is wrong with the input in one line; all other errors are faults of the program."""
+    args = parse_args()
+    try:
+        main(args)
+    except (ValueError, OSError) as error:
+        if args.debug:
+            raise
+        # The system's own errors say the file apart from the message.
+        named = isinstance(error, OSError) and error.filename is not None
+        text = f'{error.filename}: {error.strerror}' if named else str(error)
+        raise SystemExit(f'error: {" ".join(text.splitlines())}') from error
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        # Scores that do not fit are no fault of the program: a message says more than a traceback.
-        raise SystemExit(f'error: {error}') from error
+    run()

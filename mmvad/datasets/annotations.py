@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from mmvad.structures import atomic_path
 
 #: What ``metainfo`` must hold: names of the dataset and the split, and where the labels are from.
 METAINFO = ('dataset', 'split', 'ground_truth')
+
+# Of one video, 38 days at 30 a second: labels are arrays of so many frames, whatever is on disk.
+_MOST_FRAMES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class VideoAnnotation:
             if not last <= start < end <= self.num_frames:
                 raise ValueError(
                     f'intervals: expected ascending stretches within 0 to {self.num_frames}, '
-                    f'got {list(map(list, self.intervals))}'
+                    f'got {brief(self.intervals)} ({brief(interval)} after {last})'
                 )
             last = end
             intervals.append((start, end))
@@ -123,14 +128,21 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
         ValueError: Naming the file, the video and the field that is off.
     """
     file = Path(file)
     try:
-        content = json.loads(file.read_text(encoding='utf-8'))
+        # Windows programs write a byte order mark.
+        content = json.loads(file.read_text(encoding='utf-8-sig'))
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{file}: no such annotation file') from error
-    except ValueError as error:
+    except OSError as error:
+        raise OSError(f'{file}: cannot be read: {error.strerror}') from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{file}: not UTF-8: {error.reason} at byte {error.start}') from error
+    # Lists in lists without end, and whole numbers of thousands of digits, are refused as well.
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{file}: not JSON: {error}') from error
     if not isinstance(content, dict) or set(content) != {'metainfo', 'data_list'}:
         raise ValueError(f'{file}: expected an object with metainfo and data_list')
@@ -148,6 +160,11 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
             videos.append(VideoAnnotation(**entry))
         except ValueError as error:
             raise ValueError(f'{where} ({entry["video"]}): {error}') from error
+        if entry['num_frames'] > _MOST_FRAMES:
+            raise ValueError(
+                f'{where} ({entry["video"]}): num_frames: expected at most {_MOST_FRAMES}, got '
+                f'{brief(entry["num_frames"])}'
+            )
     _check(str(file), content['metainfo'], videos)
     return content['metainfo'], videos
 
@@ -159,8 +176,8 @@ def _check(file: str, metainfo: dict[str, Any], videos: Sequence[VideoAnnotation
         raise ValueError(f'{file}: metainfo: missing {missing}')
     if not videos:
         raise ValueError(f'{file}: data_list: expected at least one video')
-    names = [video.video for video in videos]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    times = Counter(video.video for video in videos)
+    if twice := sorted(name for name, count in times.items() if count > 1):
         raise ValueError(f'{file}: data_list: videos named twice: {twice[:5]}')
 
 

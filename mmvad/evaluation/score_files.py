@@ -1,11 +1,24 @@
-"""Reading scores and scored boxes that any method left on disk; nothing is unpickled."""
+"""Reading scores and scored boxes that any method left on disk; nothing is unpickled.
+
+Files may be damaged, of another program or hostile: whatever they hold, a reader returns numbers
+or raises a ``ValueError`` or ``OSError`` that names the file, and allocates by what the file is
+known to hold, not by what it says of itself.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Sequence
+import math
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as brief
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,169 +27,419 @@ from mmvad.evaluation.functional import Detections
 SCORE_COLUMNS = ('video', 'frame', 'score')
 BOX_COLUMNS = ('video', 'frame', 'x1', 'y1', 'x2', 'y2', 'score')
 
+# Of one numpy file, unpacked: the scores of a hundred million frames. A few kilobytes of zip can
+# claim, and hold, far more than memory.
+_MOST_BYTES = 1 << 30
+# Of a video whose length is not known: 38 days at 30 frames a second.
+_MOST_FRAMES = 100_000_000
+# More than numpy's longest header of an array without fields.
+_HEADER_BYTES = 1 << 14
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
-def read_scores(path: str | Path) -> dict[str, np.ndarray]:
+
+def read_scores(
+    path: str | Path, lengths: Mapping[str, int] | None = None
+) -> dict[str, np.ndarray]:
     """Frame scores of a test set.
 
     Args:
-        path: A folder of ``<video>.npy`` (F,); a ``.npz`` with an array (F,) a video; a ``.json``
-            object of a list a video; or a ``.csv`` with the columns video, frame (0-based), score.
+        path: A folder of ``<video>.npy`` (F,), in which hidden files, subfolders and others are
+            passed over; a ``.npz`` with an array (F,) a video; a ``.json`` object of a list a
+            video; or a ``.csv`` with the columns video, frame (0-based), score, separated by
+            commas. Text is UTF-8, with or without a byte order mark.
+        lengths: Video to its number F of frames. Scores of other videos, or another number of
+            them, are refused before they are read. Without, an array file may hold 1 GiB unpacked.
 
     Returns:
-        Video to scores (F,), unchecked.
+        Video to scores (F,) of a real number type. Those of ``.npy`` and ``.npz`` may not be
+        finite.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it is none of these; the message names file and place.
+        OSError: If a file cannot be read.
+        ValueError: If it is none of these, is damaged, or does not fit ``lengths``; the message
+            names file and place.
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(path.glob('*.npy'))
+        files = _visible(path, '*.npy')
         if not files:
             raise ValueError(f'{path}: expected a <video>.npy for every video, found none')
-        return {file.stem: _load(file) for file in files}
-    if not path.is_file():
+        _check_videos(path, [file.stem for file in files], lengths)
+        scores = {file.stem: _load_npy(file, lengths) for file in files}
+    elif not path.is_file():
         raise FileNotFoundError(f'{path}: no such file or folder of scores')
-    if path.suffix == '.npz':
-        with _load(path) as stored:
-            return {video: _member(path, stored, video) for video in stored.files}
-    if path.suffix == '.json':
-        return _from_json(path)
-    if path.suffix == '.csv':
-        return _from_csv(path)
-    raise ValueError(f'{path}: expected a folder of .npy, or a .npz, .json or .csv file')
+    elif path.suffix == '.npz':
+        with _open_npz(path) as (archive, members):
+            _check_videos(path, members, lengths)
+            scores = {
+                video: _load_member(path, archive, members, video, _length(video, lengths))
+                for video in members
+            }
+    elif path.suffix == '.json':
+        scores = _from_json(path)
+        _check_videos(path, scores, lengths)
+    elif path.suffix == '.csv':
+        scores = _from_csv(path, lengths)
+    else:
+        raise ValueError(f'{path}: expected a folder of .npy, or a .npz, .json or .csv file')
+    for video, array in scores.items():
+        _check_length(f'{path}: video {video!r}', array.shape, _length(video, lengths))
+    return scores
 
 
-def read_boxes(path: str | Path, videos: Sequence[str], channel: str = 'score') -> Detections:
+def read_boxes(
+    path: str | Path,
+    videos: Sequence[str],
+    channel: str = 'score',
+    lengths: Mapping[str, int] | None = None,
+) -> Detections:
     """Scored boxes of a test set.
 
     Args:
         path: A folder of ``<video>.npz`` with ``frames`` (n,), ``boxes`` (n, 4) xyxy in pixels and
-            the scores (n,), or a ``.csv`` with the columns video, frame, x1, y1, x2, y2, score.
+            the scores (n,), in which hidden files, subfolders and others are passed over; or a
+            ``.csv`` with the columns video, frame, x1, y1, x2, y2, score, separated by commas.
         videos: The test set's videos, in order; videos without a file or line have no boxes.
         channel: Name of the scores in the ``.npz`` files.
+        lengths: Video to its number of frames: boxes of later frames are refused.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
+        OSError: If a file cannot be read.
         ValueError: If something is off; the message names file and place.
     """
     path, number = Path(path), {video: n for n, video in enumerate(videos)}
     if path.is_dir():
-        parts = _boxes_from_folder(path, number, channel)
-    elif path.suffix == '.csv' and path.is_file():
-        parts = []
-        for where, row in _rows(path, BOX_COLUMNS):
-            if row['video'] not in number:
-                raise ValueError(f'{where}: video {row["video"]!r} is not in the test set')
-            values = [_number(where, name, row[name]) for name in BOX_COLUMNS[2:]]
-            frame = _frame(where, row['frame'])
-            parts.append((number[row['video']], frame, values[:4], values[4]))
-        columns = zip(*parts, strict=True) if parts else ([], [], np.zeros((0, 4)), [])
-        parts = [tuple(map(np.asarray, columns))]
+        parts = _boxes_from_folder(path, number, channel, lengths)
+    elif not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file or folder of boxes')
+    elif path.suffix == '.csv':
+        parts = [_boxes_from_csv(path, number, lengths)]
     else:
-        raise FileNotFoundError(f'{path}: expected a folder of .npz files or a .csv file of boxes')
-    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    try:
-        return Detections(
-            joined[0].astype(np.int64),
-            joined[1].astype(np.int64),
-            joined[2].astype(np.float64),
-            joined[3].astype(np.float64),
-        )
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+        raise ValueError(f'{path}: expected a folder of .npz files or a .csv file of boxes')
+    names = ('videos', 'frames', 'boxes', 'scores')
+    return Detections(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _boxes_from_csv(
+    path: Path, number: Mapping[str, int], lengths: Mapping[str, int] | None
+) -> Detections:
+    rows = []
+    for where, row in _rows(path, BOX_COLUMNS):
+        video = row['video']
+        if video not in number:
+            raise ValueError(f'{where}: video {brief(video)} is not in the test set')
+        frame = _frame(where, row, lengths)
+        values = [_number(where, name, row[name]) for name in BOX_COLUMNS[2:]]
+        rows.append((number[video], frame, values[:4], values[4]))
+    columns = zip(*rows, strict=True) if rows else ([], [], np.zeros((0, 4)), [])
+    return _detections(path, *map(np.asarray, columns))
 
 
 def _boxes_from_folder(
-    path: Path, number: dict[str, int], channel: str
-) -> list[tuple[np.ndarray, ...]]:
-    files = sorted(path.glob('*.npz'))
+    path: Path, number: Mapping[str, int], channel: str, lengths: Mapping[str, int] | None
+) -> list[Detections]:
+    files = _visible(path, '*.npz')
     if unknown := [file.name for file in files if file.stem not in number]:
         raise ValueError(f'{path}: boxes of videos that are not in the test set: {unknown[:5]}')
     if not files:
         raise ValueError(f'{path}: expected a <video>.npz for every video with boxes, found none')
     parts = []
     for file in files:
-        with _load(file) as stored:
+        with _open_npz(file) as (archive, members):
             names = ('frames', 'boxes', channel)
-            if missing := [name for name in names if name not in stored.files]:
-                raise ValueError(f'{file}: no array named {missing[0]!r}, found {stored.files}')
-            frames, boxes, scores = (_member(file, stored, name) for name in names)
-        if frames.ndim != 1 or boxes.shape != (len(frames), 4) or scores.shape != frames.shape:
+            if missing := [name for name in names if name not in members]:
+                found = brief(list(members))
+                raise ValueError(f'{file}: no array named {missing[0]!r}, found {found}')
+            frames, boxes, scores = (
+                _load_member(file, archive, members, name, ndim=1 + (name == 'boxes'))
+                for name in names
+            )
+        if boxes.shape != (len(frames), 4) or scores.shape != frames.shape:
             raise ValueError(
                 f'{file}: expected frames (n,), boxes (n, 4) and {channel} (n,), got '
                 f'{frames.shape}, {boxes.shape} and {scores.shape}'
             )
-        parts.append((np.full(len(frames), number[file.stem]), frames, boxes, scores))
+        length = _length(file.stem, lengths) or _MOST_FRAMES
+        # Whole, so that none is rounded to another frame; NaN is not equal to itself.
+        bad = np.flatnonzero(~((frames >= 0) & (frames < length) & (frames == np.floor(frames))))
+        if len(bad):
+            raise ValueError(
+                f'{file}: row {bad[0]}: frame {frames[bad[0]]}, expected 0 to {length - 1}'
+            )
+        videos = np.full(len(frames), number[file.stem])
+        parts.append(_detections(file, videos, frames, boxes, scores))
     return parts
 
 
-def _load(file: Path):
+def _detections(
+    file: Path, videos: np.ndarray, frames: np.ndarray, boxes: np.ndarray, scores: np.ndarray
+) -> Detections:
     try:
-        return np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f'{file}: not a plain numpy file: {error}') from error
-
-
-def _member(file: Path, stored: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
-    try:
-        return stored[name]
+        return Detections(
+            videos.astype(np.int64),
+            frames.astype(np.int64),
+            boxes.astype(np.float64),
+            scores.astype(np.float64),
+        )
     except ValueError as error:
-        raise ValueError(f'{file}: array {name!r}: {error}') from error
+        raise ValueError(f'{file}: {error}') from error
+
+
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    # macOS leaves a ._01.npy beside 01.npy on foreign disks, and writers hide unfinished files.
+    return [
+        file
+        for file in sorted(folder.glob(pattern))
+        if not file.name.startswith('.') and not file.is_dir()
+    ]
+
+
+def _length(video: str, lengths: Mapping[str, int] | None) -> int | None:
+    return None if lengths is None else lengths[video]
+
+
+def _check_videos(path: Path, videos: Iterable[str], lengths: Mapping[str, int] | None) -> None:
+    unknown = [] if lengths is None else sorted(set(videos) - set(lengths))
+    if unknown:
+        raise ValueError(
+            f'{path}: scores of {len(unknown)} videos that are not in the test set: '
+            f'{brief(unknown)}'
+        )
+
+
+def _check_length(where: str, shape: tuple[int, ...], length: int | None) -> None:
+    if length is not None and shape != (length,):
+        raise ValueError(
+            f'{where}: expected {length} scores, one a frame, got an array of shape {brief(shape)}'
+        )
+
+
+@contextmanager
+def _damage_named(where: str) -> Iterator[None]:
+    """Names the file in what zipfile, zlib and numpy raise about damaged bytes.
+
+    That is nearly anything: zlib.error, struct.error, NotImplementedError, tokenize.TokenError,
+    KeyError, OverflowError and MemoryError were seen. So only their calls stand in such a block.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Of the parser that reads headers, about odd text in them.
+            warnings.simplefilter('ignore')
+            yield
+    except OSError as error:
+        raise OSError(f'{where}: cannot be read: {error.strerror or error}') from error
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(f'{where}: not a plain numpy file: {lines[0][:120]}') from error
+
+
+def _load_npy(file: Path, lengths: Mapping[str, int] | None) -> np.ndarray:
+    with _damage_named(str(file)):
+        stream = file.open('rb')
+    with stream:
+        size = file.stat().st_size
+        return _load_array(str(file), stream, size, _length(file.stem, lengths))
+
+
+@contextmanager
+def _open_npz(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """The archive, and its arrays' entries by name, that may be read without filling memory."""
+    with _damage_named(str(path)):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        members = {}
+        for member in archive.infolist():
+            name = member.filename.removesuffix('.npy')
+            if name == member.filename or name in members:
+                what = 'no array' if name == member.filename else 'a second array of this name'
+                raise ValueError(f'{path}: {brief(member.filename)} is {what}, expected <name>.npy')
+            # What numpy writes. Python unpacks the others without a bound on the memory it takes.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(
+                    f'{path}: array {brief(name)}: not a plain numpy file: compressed by method '
+                    f'{member.compress_type}, expected deflated or stored'
+                )
+            members[name] = member
+        total = sum(member.file_size for member in members.values())
+        if total > _MOST_BYTES:
+            raise ValueError(f'{path}: {total} bytes when unpacked, expected at most {_MOST_BYTES}')
+        yield archive, members
+
+
+def _load_member(
+    path: Path,
+    archive: zipfile.ZipFile,
+    members: Mapping[str, zipfile.ZipInfo],
+    name: str,
+    length: int | None = None,
+    ndim: int = 1,
+) -> np.ndarray:
+    where, member = f'{path}: array {brief(name)}', members[name]
+    with _damage_named(where):
+        stream = archive.open(member)
+    with stream:
+        # Nothing is unpacked beyond the size that stands in the directory.
+        return _load_array(where, stream, member.file_size, length, ndim)
+
+
+def _load_array(
+    where: str, stream: BinaryIO, size: int, length: int | None = None, ndim: int = 1
+) -> np.ndarray:
+    """The array in ``stream``, once its header agrees with the ``size`` in bytes of the whole."""
+    with _damage_named(where):
+        head = io.BytesIO(stream.read(_HEADER_BYTES))
+        version = np.lib.format.read_magic(head)
+        if version not in _HEADER_READERS:
+            raise ValueError(f'format {version}, expected one of {sorted(_HEADER_READERS)}')
+        shape, _, dtype = _HEADER_READERS[version](head)
+    if dtype.kind not in 'fiu':
+        raise ValueError(f'{where}: expected real numbers, got {brief(dtype)}')
+    if len(shape) != ndim:
+        wanted = '(F,), one score a frame' if ndim == 1 else '(n, 4)'
+        raise ValueError(f'{where}: expected the shape {wanted}, got {brief(shape)}')
+    _check_length(where, shape, length)
+    claimed = head.tell() + math.prod(shape) * dtype.itemsize
+    if size > _MOST_BYTES or min(shape) < 0 or claimed != size:
+        raise ValueError(
+            f'{where}: not a plain numpy file: {size} bytes, expected what its header claims '
+            f'({brief(dtype)}, shape {brief(shape)}), at most {_MOST_BYTES}'
+        )
+    with _damage_named(where):
+        stream.seek(0)
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _from_json(path: Path) -> dict[str, np.ndarray]:
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+        # As floats, for which no number of digits is too large: what overflows is infinite.
+        content = json.loads(
+            path.read_text(encoding='utf-8-sig'), parse_int=float, object_pairs_hook=_once
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: not UTF-8: {error.reason} at byte {error.start}') from error
+    except json.JSONDecodeError as error:
         raise ValueError(f'{path}: not JSON: {error}') from error
+    except RecursionError as error:
+        raise ValueError(f'{path}: nested too deep, expected an object of lists') from error
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
     if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
         raise ValueError(f'{path}: expected an object with a list of scores a video')
     for video, values in content.items():
         for frame, value in enumerate(values):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f'{path}: video {video!r}, frame {frame}: got {value!r}')
+            if not (isinstance(value, float) and math.isfinite(value)):
+                raise ValueError(
+                    f'{path}: video {brief(video)}, frame {frame}: expected a finite number, got '
+                    f'{brief(value)}'
+                )
     return {video: np.asarray(values, np.float64) for video, values in content.items()}
 
 
-def _from_csv(path: Path) -> dict[str, np.ndarray]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        ((twice, times),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f'video {brief(twice)} comes {times} times, expected each once')
+    return content
+
+
+def _from_csv(path: Path, lengths: Mapping[str, int] | None) -> dict[str, np.ndarray]:
     found: dict[str, dict[int, float]] = {}
     for where, row in _rows(path, SCORE_COLUMNS):
-        frame = _frame(where, row['frame'])
-        frames = found.setdefault(row['video'], {})
+        video = row['video']
+        if lengths is not None and video not in lengths:
+            raise ValueError(f'{where}: video {brief(video)} is not in the test set')
+        frame = _frame(where, row, lengths)
+        frames = found.setdefault(video, {})
         if frame in frames:
-            raise ValueError(f'{where}: frame {frame} of video {row["video"]!r} comes twice')
+            raise ValueError(f'{where}: frame {frame} of video {brief(video)} comes twice')
         frames[frame] = _number(where, 'score', row['score'])
     scores = {}
     for video, frames in found.items():
-        if missing := sorted(set(range(max(frames) + 1)) - set(frames)):
+        # As many numbers as rows, each once: if one is too large, one of these is missing.
+        missing = next((frame for frame in range(len(frames)) if frame not in frames), None)
+        if missing is not None:
             raise ValueError(
-                f'{path}: video {video!r}: no score of {len(missing)} frames, the first is '
-                f'{missing[0]}'
+                f'{path}: video {brief(video)}: {len(frames)} scores up to frame {max(frames)}, '
+                f'but none of frame {missing}, expected one of each frame from 0 up'
             )
         scores[video] = np.array([frames[frame] for frame in range(len(frames))])
     return scores
 
 
-def _rows(path: Path, columns: tuple[str, ...]):
-    with open(path, newline='', encoding='utf-8') as file:
-        reader = csv.DictReader(file)
-        if missing := set(columns) - set(reader.fieldnames or ()):
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields the place and the cells by column of every line that is not empty."""
+    line = 0
+    with open(path, newline='', encoding='utf-8-sig') as file:
+        # Strict: a quote that is never closed would swallow the lines that follow.
+        reader = csv.reader(file, strict=True)
+        try:
+            names = next(reader, [])
+            _check_columns(path, names, columns)
+            line = reader.line_num
+            for cells in reader:
+                line = reader.line_num
+                if len(cells) == len(names):
+                    yield f'{path}, line {line}', dict(zip(names, cells, strict=True))
+                elif cells:
+                    raise ValueError(
+                        f'{path}, line {line}: {len(cells)} columns, expected {len(names)}'
+                    )
+        except UnicodeDecodeError as error:
+            # The text is decoded in blocks, so the line is not known.
             raise ValueError(
-                f'{path}: expected the columns {", ".join(columns)}, missing {sorted(missing)}'
-            )
-        for row in reader:
-            yield f'{path}, line {reader.line_num}', row
+                f'{path}: not UTF-8: {error.reason} (0x{error.object[error.start]:02x}), expected '
+                'the columns as UTF-8 text'
+            ) from error
+        except csv.Error as error:
+            raise ValueError(
+                f'{path}, line {line + 1}: {error}, expected CSV with quotes that are closed'
+            ) from error
 
 
-def _frame(where: str, text: str) -> int:
-    if not text or not text.isdecimal():
-        raise ValueError(f'{where}: frame: expected a number from 0 up, got {text!r}')
-    return int(text)
+def _check_columns(path: Path, names: list[str], columns: tuple[str, ...]) -> None:
+    expected = f'expected the columns {",".join(columns)}'
+    if not names:
+        raise ValueError(f'{path}: no columns in its first line, {expected}')
+    if len(names) == 1 and any(separator in names[0] for separator in ';\t'):
+        raise ValueError(
+            f'{path}: columns separated by a semicolon or tabulator, {expected} with commas, and '
+            'points in decimal numbers'
+        )
+    if missing := sorted(set(columns) - set(names)):
+        raise ValueError(f'{path}: {expected}, missing {missing}, found {brief(names)}')
+    if len(set(names)) < len(names):
+        raise ValueError(f'{path}: a column twice, {expected}, found {brief(names)}')
+
+
+def _frame(where: str, row: Mapping[str, str], lengths: Mapping[str, int] | None) -> int:
+    text, length = row['frame'], _length(row['video'], lengths)
+    # No frame has so many digits, and Python refuses to read thousands of them.
+    if not text.isdecimal() or len(text) > 100:
+        raise ValueError(f'{where}: frame: expected a number from 0 up, got {brief(text)}')
+    frame = int(text)
+    if frame >= (length or _MOST_FRAMES):
+        expected = (
+            f'the video has {length} frames, expected 0 to {length - 1}'
+            if length
+            else f'expected less than {_MOST_FRAMES}'
+        )
+        raise ValueError(
+            f'{where}: frame {brief(frame)} of video {brief(row["video"])}: {expected}'
+        )
+    return frame
 
 
 def _number(where: str, name: str, text: str) -> float:
     try:
-        return float(text)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{where}: {name}: expected a number, got {text!r}') from error
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f'{where}: {name}: expected a finite number, got {brief(text)}')
+    return number

@@ -13,6 +13,9 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 
 # Both filters end where a Gaussian's weight falls below 0.04 % of its peak.
 _TRUNCATE = 4.0
+# Longest smoothing in frames, over five minutes at 30 a second. Windows grow with it whatever the
+# video's length, so that a mistyped number would take all memory.
+_LONGEST = 10_000
 
 
 def frame_scores(
@@ -112,7 +115,13 @@ def median_smooth(scores: np.ndarray, size: int) -> np.ndarray:
     Returns:
         Smoothed scores (F,) float64.
     """
-    return median_filter(np.asarray(scores, dtype=np.float64), size, mode='nearest')
+    scores = np.asarray(scores, dtype=np.float64)
+    if len(scores) == 0:
+        return scores.copy()
+    # Scipy takes time and memory for frames times size where the window is long beside the array.
+    half = size // 2
+    padded = np.pad(scores, half, mode='edge')
+    return median_filter(padded, size, mode='nearest')[half : half + len(scores)]
 
 
 def min_max(scores: np.ndarray) -> np.ndarray:
@@ -148,7 +157,8 @@ def build_smoother(smoothing: Mapping | None) -> Callable[[np.ndarray], np.ndarr
             size=frames)``, or None for no smoothing.
 
     Raises:
-        ValueError: The mapping has other keys, an unknown type, a negative sigma or an even size.
+        ValueError: The mapping has other keys, an unknown type, a negative sigma or an even size,
+            or smooths over more than 10,000 frames.
     """
     if smoothing is None:
         return np.array
@@ -162,8 +172,12 @@ def build_smoother(smoothing: Mapping | None) -> Callable[[np.ndarray], np.ndarr
         )
     value = smoothing[name]
     if name == 'size':
-        if not (isinstance(value, int) and value > 0 and value % 2):
-            raise ValueError(f'smoothing.size: expected an odd number of frames, got {value!r}')
-    elif not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-        raise ValueError(f'smoothing.sigma: expected a number of frames from 0 up, got {value!r}')
+        if not (isinstance(value, int) and 0 < value <= _LONGEST and value % 2):
+            raise ValueError(
+                f'smoothing.size: expected an odd number of frames up to {_LONGEST}, got {value!r}'
+            )
+    elif not (isinstance(value, (int, float)) and 0 <= value <= _LONGEST):
+        raise ValueError(
+            f'smoothing.sigma: expected a number of frames from 0 up to {_LONGEST}, got {value!r}'
+        )
     return lambda scores: smoother(scores, value)
