@@ -30,6 +30,9 @@ INSTALL_REQUIRES = [
     'matplotlib>=3.9',
     'pillow>=10.0',
     'tqdm>=4.60',
+    'av>=14.0',
+    'cachetools>=5.3',
+    'filelock>=3.13',
     # mmaction2 1.2.0 imports importlib_metadata without declaring it.
     'importlib-metadata>=6.0',
     # MMEngine 0.10.7 imports pkg_resources in mmengine.hub; setuptools 81 drops it.

@@ -67,7 +67,10 @@ def test_a_video_file(inferencer, plaza, tmp_path):
 
 
 def test_a_video_without_objects_has_the_lowest_score(inferencer):
-    (result,) = inferencer(np.full((12, 120, 160, 3), 90, np.uint8), show_progress=False)
+    still = np.full((12, 120, 160, 3), 90, np.uint8)
+    still[:, :40] = 60
+    still += np.random.default_rng(0).integers(0, 3, still.shape, np.uint8)  # a sensor's noise
+    (result,) = inferencer(still, show_progress=False)
     floor = inferencer.model.scorer.floors['all']
     np.testing.assert_allclose(result.scores, floor, rtol=1e-6)
     assert len(result.objects['frames']) == 0
@@ -92,6 +95,11 @@ def test_another_method_by_the_same_object(plaza, tmp_path):
 
 
 class TestBadInput:
+    def test_frames_that_show_nothing(self, inferencer):
+        black = np.zeros((12, 120, 160, 3), np.uint8)
+        with pytest.raises(ValueError, match='array_0: 7 of 7 frames are of a single colour'):
+            inferencer(black, show_progress=False)
+
     def test_an_uncalibrated_model(self):
         with pytest.raises(ValueError, match='model: not calibrated'):
             VADInferencer(init_model('configs/attributes/plaza.py'))

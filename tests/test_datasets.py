@@ -96,17 +96,6 @@ class TestFrames:
         with pytest.raises(ValueError, match='001.png: does not decode'):
             values(FrameSource(tmp_path))
 
-    def test_a_video_file_with_fewer_frames_than_it_states_is_named(self, tmp_path):
-        path = tmp_path / 'v.avi'
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
-        rng = np.random.default_rng(0)  # noise, so that the file is mostly frames
-        for _ in range(10):
-            writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
-        writer.release()
-        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-        with pytest.raises(ValueError, match='v.avi: frame . of 10: .* states more frames'):
-            values(FrameSource(path))
-
     def test_a_jpeg_file_that_is_cut_short_is_named(self, tmp_path):
         rng = np.random.default_rng(0)
         whole = cv2.imencode('.jpg', rng.integers(0, 255, (64, 64, 3), np.uint8))[1].tobytes()
@@ -142,7 +131,7 @@ class TestFrames:
         with pytest.raises(ValueError, match='empty: holds no frames'):
             FrameSource(tmp_path / 'empty')
         (tmp_path / 'bad.avi').write_bytes(b'no video')
-        with pytest.raises(ValueError, match='bad.avi: OpenCV cannot open'):
+        with pytest.raises(ValueError, match='bad.avi: cannot be opened as a video: Invalid data'):
             FrameSource(tmp_path / 'bad.avi')
 
     def test_a_sweep_decodes_each_frame_once(self):
@@ -497,7 +486,7 @@ class TestPipelines:
     def test_training_loads_one_step_and_what_its_flow_needs(self, flow, depth):
         spec = TubeSpec(crop_size=24, flow=flow, strides=(1, 3), measure=self.MEASURE)
         with DefaultScope.overwrite_default_scope('mmvad'):
-            pipeline = training_pipeline(spec, 'captions', 8, keep_flows=77)
+            pipeline = training_pipeline(spec, 'captions', 8, keep_mb=77)
         assert self.types(pipeline) == [
             'LoadTubeFrames',
             *(['ComputeTubeFlow'] if flow else []),
@@ -508,7 +497,7 @@ class TestPipelines:
         ]
         assert pipeline[0] == dict(type='LoadTubeFrames', depth=depth, strides=(1, 3))
         if flow:
-            assert pipeline[1] == dict(flow, keep=77)
+            assert pipeline[1] == dict(flow, keep_mb=77)
         crop, captions, tokens, pack = pipeline[-4:]
         assert crop['size'] == (24, 24) and captions['folder'] == 'captions'
         assert tokens['context_length'] == 8 and pack['single']

@@ -107,7 +107,7 @@ class TestFrameFlow:
 
     def test_more_frames_than_are_kept_give_the_same(self):
         frames = steady((2, 1), 6)
-        flow = FrameFlow(keep=1)
+        flow = FrameFlow(keep_mb=0)
         for last in (3, 4, 5, 4, 6):
             np.testing.assert_array_equal(flow(frames[:last]), FrameFlow()(frames[:last]))
 

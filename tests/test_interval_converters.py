@@ -406,7 +406,7 @@ class TestUCFCrime:
         self.labels(tmp_path)
         put('videos/Normal_Videos001_x264.mp4', 'videos/Normal_Videos_003_x264.mp4')
         write(tmp_path / 'videos/Abuse028_x264.mp4', 'no video')
-        with pytest.raises(ValueError, match='Abuse028_x264.mp4: OpenCV cannot open'):
+        with pytest.raises(ValueError, match='Abuse028_x264.mp4: cannot be opened as a video'):
             self.convert(tmp_path)
         assert outputs(tmp_path) == []
 

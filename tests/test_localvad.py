@@ -396,7 +396,7 @@ class TestModelFile:
 
     def test_settings_that_do_not_shape_it_may_differ(self, path):
         changes = {
-            'model.tube.flow.keep': 99,
+            'model.tube.flow.keep_mb': 99,
             'stages.calibrate.num_tubes': 5,
             'work_dir': 'elsewhere',
         }

@@ -276,14 +276,13 @@ ROWS = (
     ),
     Row(
         'what only changes speed or logs: `stages.features.num_workers`, '
-        '`stages.spatial.cache_frames` and `cache_flows`, `model.tube.flow.keep`, '
+        '`stages.spatial.cache_mb`, `model.tube.flow.keep_mb`, '
         '`default_hooks.logger`, `visualizer`, `log_level`',
         TEST,
         dict(
             features_workers=options(stages__features__num_workers=3),
-            cache_frames=options(stages__spatial__cache_frames=7),
-            cache_flows=options(stages__spatial__cache_flows=7),
-            keep=options(model__tube__flow__keep=3),
+            cache=options(stages__spatial__cache_mb=7),
+            keep=options(model__tube__flow__keep_mb=3),
             hooks=options(default_hooks__logger__interval=7),
             visualizer=options(visualizer__name='another'),
             level=options(log_level='WARNING'),

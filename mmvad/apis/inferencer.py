@@ -5,6 +5,7 @@ Shape letters: F frames of a video, H x W a frame, n objects of a video.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from mmvad.datasets import FrameSource
-from mmvad.datasets.frames import VIDEO_SUFFIXES, list_images
+from mmvad.datasets.frames import VIDEO_SUFFIXES, by_number, is_hidden, list_images
 from mmvad.engine import EvaluationStage, build_stages
 from mmvad.engine.progress import progress
 from mmvad.engine.score_files import write_score_files
@@ -191,7 +193,13 @@ class VADInferencer:
 
     def _score_video(self, video: str, frames: Sequence[np.ndarray]) -> VideoResult:
         model = self.model
-        tubes = find_tubes(frames, self.proposer, model.tube.first_scored)
+        tubes = find_tubes(
+            frames,
+            self.proposer,
+            model.tube.first_scored,
+            note=lambda text: print_log(f'{video}: {text}', 'current', logging.WARNING),
+            name=video,
+        )
         scores = {channel: np.zeros(len(tubes), np.float32) for channel in model.scorer.channels}
         for rows, measured in measure_tubes(frames, tubes, model, video, self.batch_size):
             for channel, values in model.score(measured).items():
@@ -231,7 +239,9 @@ def _expanded(item: Video, name: str) -> Iterator[tuple[str, Sequence[np.ndarray
         return
     path = Path(item)
     if path.is_dir() and not list_images(path):
-        inside = sorted(p for p in path.iterdir() if not p.name.startswith('.'))
+        inside = sorted(
+            (p for p in path.iterdir() if not is_hidden(p)), key=lambda p: by_number(p.name)
+        )
         found = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES or p.is_dir()]
         found = [p for p in found if p.is_file() or list_images(p)]
         if not found:

@@ -1,5 +1,6 @@
 """Videos, their tubes and what was measured on them, as MMEngine datasets."""
 
+from .frame_check import FrameCheck, FrameLimits
 from .frames import FrameSource, sweep
 from .measurement_dataset import MeasurementDataset
 from .pipelines import inference_pipeline, training_pipeline
@@ -9,6 +10,8 @@ from .video_dataset import VideoDataset
 
 __all__ = [
     'EpochSubsetSampler',
+    'FrameCheck',
+    'FrameLimits',
     'FrameSource',
     'MeasurementDataset',
     'TubeDataset',

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
-import mmcv
 import numpy as np
 
+from .frame_check import FrameLimits
+from .video_file import VideoFile
+
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
-VIDEO_SUFFIXES = ('.avi', '.mp4', '.mkv', '.mov', '.mpg', '.mpeg', '.webm')
+VIDEO_SUFFIXES = (
+    '.avi', '.mp4', '.m4v', '.mkv', '.mov', '.mpg', '.mpeg', '.ts', '.webm', '.wmv', '.flv',
+)  # fmt: skip
+#: How frames are read: in colour, with all the bits they have.
+IMAGE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+_CUT = 'the file was cut without being encoded anew (ffmpeg -c copy), or the recording began so'
 
 
 def by_number(name: str) -> list[tuple[int, str]]:
@@ -20,16 +27,41 @@ def by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)]
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is none of the user's: hidden files, and what file managers, NAS
+    and archives leave (``@eaDir``, ``#recycle``, ``__MACOSX``, ``$RECYCLE.BIN``)."""
+    return path.name.startswith(('.', '@', '#', '$', '__MACOSX')) or path.name in (
+        'lost+found',
+        'System Volume Information',
+    )
+
+
+def number_in(path: Path) -> int | None:
+    """The last number in a file's name, by which frames are ordered; None without one."""
+    digits = re.findall(r'\d+', path.stem)
+    return int(digits[-1]) if digits else None
+
+
 def list_images(folder: Path) -> list[Path]:
     """Image files of a folder in the order of the numbers in their names; hidden files are no
     frames (macOS leaves ``._*`` beside the real ones)."""
 
-    def number(path: Path) -> tuple[int, str]:
-        digits = re.findall(r'\d+', path.stem)
-        return (int(digits[-1]) if digits else -1, path.name)
+    def order(path: Path) -> tuple[int, str]:
+        number = number_in(path)
+        return (-1 if number is None else number, path.name)
 
     files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted((p for p in files if not p.name.startswith('.')), key=number)
+    return sorted((p for p in files if not is_hidden(p)), key=order)
+
+
+def missing_numbers(files: Sequence[Path]) -> list[tuple[int, int]]:
+    """Gaps in the numbers of a video's images, (first, last) each; a step other than 1 that is the
+    same throughout is none."""
+    numbers = sorted({number for file in files if (number := number_in(file)) is not None})
+    steps = {after - before for before, after in pairwise(numbers)}
+    if len(steps) <= 1:
+        return []
+    return [(a + 1, b - 1) for a, b in pairwise(numbers) if b - a > 1]
 
 
 def read_image(file: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
@@ -62,40 +94,51 @@ def read_image(file: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
 class FrameSource(Sequence[np.ndarray]):
     """Frames of one video as (H, W, 3) uint8 BGR arrays; all must have the first one's size.
 
+    Images of more than 8 bits (thermal, industrial cameras) are scaled linearly: ``value_range``
+    becomes 0 to 255, and what is beyond is clipped. Without it, it is 0 to 4095 (12 bits) if no
+    pixel of the first image is brighter, else 0 to 65535.
+
     Args:
         path: Folder of images, or video file.
+        value_range: Values of images of more than 8 bits that become 0 and 255.
+        limits: What share of frames may be bad.
 
     Raises:
-        ValueError: From ``source[i]``, if frame i does not decode, is cut short, or has another
-            size.
+        FileNotFoundError: If there is no such folder or file.
+        ValueError: If it cannot be opened or holds no frames; and from ``source[i]``, if frame i
+            has another size, or is an image that does not decode, is cut short or beyond the range
+            that the first one has, or if more frames of a video file are damaged than may be.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        value_range: tuple[float, float] | None = None,
+        limits: FrameLimits | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.value_range = value_range
+        self.limits = limits or FrameLimits()
+        self._range = value_range
+        self._flags = IMAGE_FLAGS
         self._files: list[Path] | None = None
-        self._video: mmcv.VideoReader | None = None
+        self._video: VideoFile | None = None
         if self.path.is_dir():
             self._files = list_images(self.path)
             self._length = len(self._files)
         elif self.path.is_file():
-            self._open()
-            self._length = self._video.frame_cnt
+            self._video = VideoFile(self.path)
+            self._length = len(self._video)
+            self._refuse_damaged(self._video.leading)
         else:
             raise FileNotFoundError(f'{self.path}: no such folder of frames or video file')
         if self._length <= 0:
             raise ValueError(f'{self.path}: holds no frames')
         self._shape: tuple[int, ...] | None = None
 
-    def _open(self) -> None:
-        # The reader's own cache is off: callers know better what they will ask for again.
-        self._video = mmcv.VideoReader(str(self.path), cache_capacity=1)
-        if not self._video.opened:
-            raise ValueError(f'{self.path}: OpenCV cannot open this video')
-        self._process = os.getpid()
-
     def __reduce__(self) -> tuple:
         # A decoder cannot be copied; another process opens the file anew.
-        return FrameSource, (self.path,)
+        return FrameSource, (self.path, self.value_range, self.limits)
 
     def __len__(self) -> int:
         return self._length
@@ -112,25 +155,67 @@ class FrameSource(Sequence[np.ndarray]):
             self[0]
         return self._shape[:2]
 
+    @property
+    def in_order(self) -> bool:
+        """Whether frames are cheap to read in order only: video files, where a jump decodes all
+        from the key frame before."""
+        return self._video is not None
+
+    @property
+    def value_range_found(self) -> tuple[float, float] | None:
+        """The range by which images of more than 8 bits are scaled; None of those of 8, and where
+        the first does not decode."""
+        if self._files is not None and self._range is None:
+            try:
+                self[0]
+            except ValueError:
+                pass  # it is told when it is read
+        return self._range
+
+    @property
+    def damaged(self) -> int:
+        """How many of the frames read so far a video file does not hold whole."""
+        return 0 if self._video is None else len(self._video.damaged)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know of the frames, as far as a look tells; mostly nothing."""
+        if self._files is not None:
+            remarks = []
+            if missing := missing_numbers(self._files):
+                words = [str(a) if a == b else f'{a}-{b}' for a, b in missing]
+                many = ' ...' if len(words) > 5 else ''
+                remarks.append(
+                    f'frame numbers are missing ({", ".join(words[:5])}{many}): frames before and '
+                    'after are taken for neighbours'
+                )
+            if self.value_range is None and self.value_range_found is not None:
+                low, high = self._range
+                remarks.append(
+                    f'images of more than 8 bits: values {low:g} to {high:g} become 0 to 255 '
+                    '(value_range)'
+                )
+            return remarks
+        video, remarks = self._video, []
+        if video.stated and video.stated != len(video):
+            remarks.append(f'its header states {video.stated} frames, it holds {len(video)}')
+        if video.leading:
+            remarks.append(
+                f'its first {video.leading} frames lack the key frame they build on, the one after '
+                f'stands in for them: {_CUT}'
+            )
+        return remarks
+
     def __getitem__(self, index: int) -> np.ndarray:
         if not 0 <= index < self._length:
             raise IndexError(f'{self.path}: frame {index} of {self._length}')
         if self._files is not None:
             name = self._files[index]
-            frame = read_image(name)
+            frame = self._eight_bits(self._read_image(name), name)
         else:
             name = f'{self.path}: frame {index} of {self._length}'
-            if os.getpid() != self._process:
-                # A loader's worker: the decoder's threads stayed behind in the parent, and asking
-                # it, or closing it, would wait for them for ever.
-                self._of_parent = self._video
-                self._open()
-            frame = self._video.get_frame(index)
-            if frame is None:
-                raise ValueError(
-                    f'{name}: does not decode; the file is damaged, or states more frames than '
-                    'it has'
-                )
+            frame = self._video[index]
+            self._refuse_damaged(self.damaged)
         if self._shape is None:
             self._shape = frame.shape
         elif frame.shape != self._shape:
@@ -139,6 +224,48 @@ class FrameSource(Sequence[np.ndarray]):
                 f'that of the frames before in this video'
             )
         return frame
+
+    def _read_image(self, file: Path) -> np.ndarray:
+        """An image (H, W, 3) with all the bits it has."""
+        try:
+            image = read_image(file, self._flags)
+        except ValueError:
+            if self._shape is not None or file.suffix.lower() not in ('.tif', '.tiff'):
+                raise
+            # OpenCV makes no colours of grey floating-point values.
+            image = read_image(file, cv2.IMREAD_UNCHANGED)
+            self._flags = cv2.IMREAD_UNCHANGED
+        return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+
+    def _refuse_damaged(self, count: int) -> None:
+        if count > self.limits.damaged * self._length:
+            cut = f'; {_CUT}' if self._video.leading else ''
+            raise ValueError(
+                f'{self.path}: {count} of its {self._length} frames do not decode whole, more than '
+                f'{self.limits.damaged:.0%} (limits.damaged){cut}'
+            )
+
+    def _eight_bits(self, image: np.ndarray, file: Path) -> np.ndarray:
+        """An image of any depth, scaled by the rule that the first one gives."""
+        if image.dtype == np.uint8:
+            return image
+        if self._range is None:
+            if image.dtype != np.uint16:
+                raise ValueError(
+                    f'{file}: holds {image.dtype} values, {np.nanmin(image):g} to '
+                    f'{np.nanmax(image):g}; expected 8 or 16 bits, or the value_range that becomes '
+                    '0 to 255'
+                )
+            first = image if file == self._files[0] else self._read_image(self._files[0])
+            self._range = (0.0, 4095.0 if first.max() <= 4095 else 65535.0)
+        low, high = self._range
+        if self.value_range is None and image.max() > high:
+            raise ValueError(
+                f'{file}: holds values up to {image.max()}, but the first image of its video only '
+                f'such of 12 bits; give the value_range that becomes 0 to 255, such as (0, 65535)'
+            )
+        scaled = (image.astype(np.float32) - low) * (255 / (high - low))
+        return np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
 
 
 def sweep(

@@ -28,7 +28,7 @@ def inference_pipeline(tube: TubeSpec) -> list[dict[str, Any]]:
 
 
 def training_pipeline(
-    tube: TubeSpec, captions: str | Path, context_length: int, keep_flows: int = 16
+    tube: TubeSpec, captions: str | Path, context_length: int, keep_mb: int = 64
 ) -> list[dict[str, Any]]:
     """From one training tube to the crop of its last step and its sentences.
 
@@ -36,7 +36,7 @@ def training_pipeline(
         tube: What a tube is.
         captions: Folder of the caption files.
         context_length: S_t, tokens of a sentence.
-        keep_flows: Flow fields kept in memory from one epoch to the next.
+        keep_mb: Flow fields kept in memory from one epoch to the next, 2**20 bytes.
 
     Returns:
         Configs of transforms; see :class:`~mmvad.datasets.TubeDataset` for what they start from.
@@ -48,7 +48,7 @@ def training_pipeline(
         raise ValueError('model.tube.crop_size: expected the size of the crops to learn from')
     flow, depth = [], 1
     if tube.flow is not None:
-        flow = [dict(tube.flow, keep=keep_flows)]
+        flow = [dict(tube.flow, keep_mb=keep_mb)]
         # The flow of one step needs the frames before it.
         depth += TRANSFORMS.build(flow[0]).context
     return [

@@ -15,6 +15,8 @@ from mmvad.registry import DATA_SAMPLERS
 class EpochSubsetSampler(DefaultSampler):
     """A new random part of the dataset every epoch, so that epochs stay short on large sets.
 
+    A dataset with a method ``reading_order(order, generator)`` says in which order it can be read.
+
     Args:
         dataset: The dataset.
         num_samples: Samples of an epoch, over all processes; a smaller dataset is gone through as
@@ -35,4 +37,7 @@ class EpochSubsetSampler(DefaultSampler):
         order = itertools.chain.from_iterable(
             torch.randperm(size, generator=generator).tolist() for _ in range(rounds)
         )
-        return itertools.islice(order, self.rank, self.total_size, self.world_size)
+        order = itertools.islice(order, self.rank, self.total_size, self.world_size)
+        if not hasattr(self.dataset, 'reading_order'):
+            return order
+        return iter(self.dataset.reading_order(list(order), generator))

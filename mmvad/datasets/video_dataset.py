@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from mmengine.dataset import BaseDataset
 from mmvad.registry import DATASETS
 
 from .annotations import VideoAnnotation, read_annotations
-from .frames import VIDEO_SUFFIXES, FrameSource, by_number, list_images
+from .frame_check import FrameCheck, FrameLimits
+from .frames import VIDEO_SUFFIXES, FrameSource, by_number, is_hidden, list_images
 from .ground_truth.labels import read_labels
 
 
@@ -35,11 +36,18 @@ class VideoDataset(BaseDataset):
         pixel_masks: Without ``ann_file``: where the pixel masks of a video are below ``data_root``
             (see :func:`~mmvad.datasets.ground_truth.pixel_masks.read_pixel_masks`), with
             ``{video}`` for its name.
+        value_range: Values of images of more than 8 bits that become 0 and 255; see
+            :class:`~mmvad.datasets.FrameSource`.
+        limits: Shares of bad frames above which a video is refused; arguments of
+            :class:`~mmvad.datasets.FrameLimits`.
+        on_error: ``'raise'``: a video that cannot be read is refused. ``'skip'``: it is left out,
+            and listed in :attr:`skipped`.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If a folder is empty, or two videos have one name; the message names it.
+        ValueError: If a folder is empty, a video cannot be read, or two have one name; the message
+            names it.
     """
 
     def __init__(
@@ -49,6 +57,9 @@ class VideoDataset(BaseDataset):
         labels: Mapping[str, str] | None = None,
         pixel_masks: str | None = None,
         ann_file: str = '',
+        value_range: Sequence[float] | None = None,
+        limits: Mapping[str, float] | None = None,
+        on_error: str = 'raise',
         pipeline: list | tuple = (),
         **kwargs,
     ) -> None:
@@ -63,6 +74,23 @@ class VideoDataset(BaseDataset):
             raise ValueError(
                 f'data_prefix: expected dict(img=...) or dict(video=...), got {data_prefix}'
             )
+        if on_error not in ('raise', 'skip'):
+            raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
+        if value_range is not None and not (
+            len(value_range) == 2 and value_range[0] < value_range[1]
+        ):
+            raise ValueError(
+                f'value_range: expected (low, high), low below high, got {value_range!r}'
+            )
+        self.value_range = None if value_range is None else tuple(map(float, value_range))
+        self.limits = FrameLimits.of(limits)
+        self.on_error = on_error
+        #: Videos that are left out, and why.
+        self.skipped: dict[str, str] = {}
+        self._remarks: dict[str, list[str]] = {}
+        # All that are listed, in order, which some label files go by; None where it is not known
+        # how many frames a video has.
+        self._listed: dict[str, int | None] = {}
         self.label_cfg = labels
         self.mask_path = pixel_masks
         super().__init__(
@@ -90,10 +118,13 @@ class VideoDataset(BaseDataset):
         for annotation in annotations:
             path = Path(self.data_root) / annotation.path
             if not path.exists():
-                raise FileNotFoundError(
+                error = (
                     f'{path}: no such frames, but {self.ann_file} names them '
                     f'(video {annotation.video})'
                 )
+                self._skip(annotation.video, FileNotFoundError(error))
+                continue
+            self._listed[annotation.video] = annotation.num_frames
             where = dict(frame_dir=str(path)) if path.is_dir() else dict(filename=str(path))
             infos.append(
                 dict(
@@ -112,26 +143,103 @@ class VideoDataset(BaseDataset):
             raise FileNotFoundError(
                 f'{folder}: no such folder (data_root {self.data_root!r}, data_prefix.{kind})'
             )
+        paths = [p for p in folder.iterdir() if not is_hidden(p)]
         if kind == 'img':
-            paths = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith('.')]
+            paths = [p for p in paths if p.is_dir()]
         else:
-            paths = [p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES]
+            paths = [p for p in paths if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
         if not paths:
             what = 'folder of frames' if kind == 'img' else 'video file'
             raise ValueError(f'{folder}: expected at least one {what} in it, found none')
         infos = []
         # By number, since some label files go by the order: 10 comes after 9, not after 1.
         for path in sorted(paths, key=lambda path: by_number(path.name)):
-            frames = len(list_images(path)) if kind == 'img' else len(FrameSource(path))
-            if frames == 0:
-                raise ValueError(f'{path}: an empty folder, expected images')
-            where = dict(frame_dir=str(path)) if kind == 'img' else dict(filename=str(path))
             name = path.name if kind == 'img' else path.stem
+            if name in self._listed:
+                raise ValueError(f'{path}: another video file has this name without suffix')
+            try:
+                frames = self._count(name, path)
+            except (ValueError, OSError) as error:
+                self._skip(name, error)
+                continue
+            self._listed[name] = frames
+            where = dict(frame_dir=str(path)) if kind == 'img' else dict(filename=str(path))
             infos.append(dict(video=name, total_frames=frames, **where))
-        names = [info['video'] for info in infos]
-        if len(set(names)) != len(names):
-            raise ValueError(f'{folder}: two video files share a name without suffix')
+        if not infos:
+            raise ValueError(f'{folder}: none of its {len(self.skipped)} videos can be read')
         return infos
+
+    def _count(self, video: str, path: Path) -> int:
+        """Number of frames; what is to be remarked of a video file is kept."""
+        if path.is_dir():
+            if not (files := list_images(path)):
+                raise ValueError(f'{path}: an empty folder, expected images')
+            return len(files)
+        source = FrameSource(path, limits=self.limits)
+        self._remarks[video] = source.remarks
+        return len(source)
+
+    def _skip(self, video: str, error: Exception) -> None:
+        """Leave a video out, or raise what is wrong with it."""
+        if self.on_error == 'raise':
+            raise error
+        self.skipped[video] = str(error)
+        self._listed.setdefault(video)
+
+    def leave_out(self, verdict: Callable[[str], str]) -> None:
+        """Leave out videos, as ``on_error='skip'`` asks.
+
+        Args:
+            verdict: Gives what is wrong with a video, '' if nothing; see :meth:`examine`.
+
+        Raises:
+            ValueError: If no video is left.
+        """
+        infos = [self.get_data_info(index) for index in range(len(self))]
+        bad = {info['video']: found for info in infos if (found := verdict(info['video']))}
+        self.skipped |= bad
+        kept = [index for index, info in enumerate(infos) if info['video'] not in bad]
+        if not kept:
+            raise ValueError(f'none of {len(infos)} videos can be used: {next(iter(bad.values()))}')
+        self.get_subset_(kept)
+        for name in ('lengths', 'labels'):
+            self.__dict__.pop(name, None)
+
+    def examine(self, video: str) -> str:
+        """Read all frames of a video: what is wrong with it, '' if nothing."""
+        try:
+            source = self.source(video)
+            check = FrameCheck()
+            for frame in source:
+                check.look(frame)
+            check.refuse(source.path, self.limits)
+        except (ValueError, OSError) as error:
+            return str(error)
+        return ''
+
+    def remarks(self) -> dict[str, list[str]]:
+        """What a person should know of the videos' frames, as far as a look tells.
+
+        Raises:
+            ValueError: If videos have images of different depths, and no ``value_range`` says what
+                is to be the same in all.
+        """
+        remarks, ranges = {}, {}
+        for video in self.lengths:
+            remarks[video] = self._remarks.get(video, [])
+            if 'frame_dir' in self._info(video):
+                source = self.source(video)
+                ranges[video] = source.value_range_found
+                remarks[video] = source.remarks
+        if self.value_range is None and len(set(ranges.values())) > 1:
+            first, *rest = ranges
+            other = next(video for video in rest if ranges[video] != ranges[first])
+            raise ValueError(
+                f'{self.data_root}: images differ in depth: values of video {first!r} are scaled '
+                f'from {ranges[first]}, of {other!r} from {ranges[other]}; give the value_range '
+                'that becomes 0 to 255 in all'
+            )
+        return {video: found for video, found in remarks.items() if found}
 
     @cached_property
     def lengths(self) -> dict[str, int]:
@@ -147,7 +255,10 @@ class VideoDataset(BaseDataset):
         if self.label_cfg is None:
             return {}
         return read_labels(
-            self.label_cfg['format'], Path(self.data_root) / self.label_cfg['path'], self.lengths
+            self.label_cfg['format'],
+            Path(self.data_root) / self.label_cfg['path'],
+            self.lengths,
+            self._listed,
         )
 
     @property
@@ -155,7 +266,7 @@ class VideoDataset(BaseDataset):
         """Where the labels are from."""
         if self.ann_file:
             return self.annotation_metainfo['ground_truth']
-        return str(self.label_cfg and Path(self.data_root) / self.label_cfg['path'])
+        return str(Path(self.data_root) / self.label_cfg['path']) if self.label_cfg else 'none'
 
     @property
     def scenes(self) -> dict[str, str]:
@@ -190,7 +301,8 @@ class VideoDataset(BaseDataset):
     def source(self, video: str) -> FrameSource:
         """The frames of one video."""
         info = self._info(video)
-        source = FrameSource(info.get('frame_dir') or info['filename'])
+        path = info.get('frame_dir') or info['filename']
+        source = FrameSource(path, self.value_range, self.limits)
         if len(source) != info['total_frames']:
             said = f'{self.ann_file} says' if self.ann_file else 'when it was listed it had'
             raise ValueError(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
-from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource, by_number
+from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource, by_number, is_hidden
 
 from .published import published_of
 
@@ -153,7 +153,7 @@ def find_videos(folder: Path, pattern: str = r'.*') -> dict[str, Path]:
     for path in sorted(folder.iterdir(), key=lambda path: by_number(path.name)):
         is_file = path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
         name = path.stem if is_file else path.name
-        if path.name.startswith('.') or not (is_file or path.is_dir()):
+        if is_hidden(path) or not (is_file or path.is_dir()):
             continue
         if not re.fullmatch(pattern, name):
             continue

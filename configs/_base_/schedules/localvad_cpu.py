@@ -4,8 +4,7 @@ stages = dict(
     # Neighbouring frames hold nearly the same objects.
     tubes=dict(train_stride=4),
     spatial=dict(
-        cache_frames=3000,
-        cache_flows=5000,
+        cache_mb=4096,
         train_dataloader=dict(
             batch_size=64,
             num_workers=0,

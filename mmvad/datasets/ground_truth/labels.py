@@ -98,13 +98,20 @@ READERS: dict[str, Callable[[Path, Mapping[str, int]], dict[str, np.ndarray]]] =
 )
 
 
-def read_labels(format: str, path: str | Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
+def read_labels(
+    format: str,
+    path: str | Path,
+    lengths: Mapping[str, int],
+    listed: Mapping[str, int | None] | None = None,
+) -> dict[str, np.ndarray]:
     """Read the labels of all videos and check them against the frame counts.
 
     Args:
         format: A key of :data:`READERS`.
         path: File or folder.
         lengths: Number of frames of each video, in order.
+        listed: The same with those that are left out, for files that go by the order of the videos;
+            None where it is not known how many frames a video has.
 
     Returns:
         ``{video: (F,) uint8}`` of 0 and 1.
@@ -114,7 +121,9 @@ def read_labels(format: str, path: str | Path, lengths: Mapping[str, int]) -> di
     """
     if format not in READERS:
         raise ValueError(f'labels.format: expected one of {sorted(READERS)}, got {format!r}')
-    labels = READERS[format](Path(path), lengths)
+    in_order = READERS[format] in (interval_mat, ucsd_m)
+    labels = READERS[format](Path(path), (listed or lengths) if in_order else lengths)
+    labels = {video: labels[video] for video in lengths}
     for video, length in lengths.items():
         label = np.asarray(labels[video]).ravel()
         if len(label) != length:
@@ -131,8 +140,10 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _marked(where: str, length: int, intervals: Iterable[tuple[int, int]]) -> np.ndarray:
+def _marked(where: str, length: int | None, intervals: Iterable[tuple[int, int]]) -> np.ndarray:
     """(F,) uint8, 1 within 1-based inclusive intervals."""
+    if length is None:
+        return np.zeros(0, np.uint8)
     labels = np.zeros(length, np.uint8)
     for start, end in intervals:
         if not 1 <= start <= end <= length:

@@ -33,6 +33,11 @@ class LoadTubeFrames(BaseTransform):
         self.depth = depth
         self.strides = tuple(strides)
 
+    @property
+    def reach(self) -> int:
+        """Frames before ``frame`` that are looked up, at most."""
+        return (self.depth - 1) * max(self.strides)
+
     def transform(self, results: dict) -> dict:
         stride = self.strides[np.random.randint(len(self.strides))]
         results['stride'] = stride
@@ -53,13 +58,13 @@ class ComputeTubeFlow(BaseTransform):
     ``imgs``, which leaves T.
 
     Args:
-        pairs, short_side, keep: As :class:`~mmvad.motion.FrameFlow` takes them.
+        pairs, short_side, keep_mb: As :class:`~mmvad.motion.FrameFlow` takes them.
     """
 
-    speed_only = ('keep',)
+    speed_only = ('keep_mb',)
 
-    def __init__(self, pairs: int = 2, short_side: int = 240, keep: int = 16) -> None:
-        self.flow = FrameFlow(pairs, short_side, keep)
+    def __init__(self, pairs: int = 2, short_side: int = 240, keep_mb: int = 64) -> None:
+        self.flow = FrameFlow(pairs, short_side, keep_mb)
 
     @property
     def context(self) -> int:

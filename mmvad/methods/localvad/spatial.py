@@ -24,8 +24,8 @@ class SpatialStage(TrainingStage):
 
     Args:
         name: Of the stage.
-        cache_frames: Decoded frames kept in memory (each worker keeps its own).
-        cache_flows: Flow fields kept in memory, likewise.
+        cache_mb: Decoded frames and flow fields kept in memory, 2**20 bytes (each worker keeps its
+            own): three quarters are for frames.
         training: See :class:`~mmvad.engine.TrainingStage`; the data follow from ``model.tube``.
     """
 
@@ -37,15 +37,14 @@ class SpatialStage(TrainingStage):
     )
     optional = config[1:]
     reads_frames = 'training'
-    speed_only = ('cache_frames', 'cache_flows')
+    speed_only = ('cache_mb',)
     in_model = True
 
-    def __init__(
-        self, name: str, cache_frames: int = 256, cache_flows: int = 16, **training: Any
-    ) -> None:
+    def __init__(self, name: str, cache_mb: int = 1024, **training: Any) -> None:
         super().__init__(name, **training)
-        self.cache_frames = cache_frames
-        self.cache_flows = cache_flows
+        if not (isinstance(cache_mb, int) and cache_mb >= 0):
+            raise ValueError(f'stages.{name}.cache_mb: expected 0 or more, got {cache_mb!r}')
+        self.cache_mb = cache_mb
 
     def check(self, cfg: Config) -> None:
         training_pipeline(TubeSpec.of(cfg.model.tube), '', 8)
@@ -64,10 +63,15 @@ class SpatialStage(TrainingStage):
             TubeSpec.of(tube_fields(job.config)),
             job.inputs['captions'].path,
             model.text_length,
-            self.cache_flows,
+            self.cache_mb // 4,
         )
         dataset = TubeDataset(
-            job.videos('training'), job.inputs['tubes/training'].path, pipeline, self.cache_frames
+            job.videos('training'),
+            job.inputs['tubes/training'].path,
+            pipeline,
+            self.cache_mb * 3 // 4,
+            self.train_dataloader['batch_size'],
+            self.train_dataloader.get('num_workers', 0),
         )
         self.train(job, model, dataset)
         model.drop_text()

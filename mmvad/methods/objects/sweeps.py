@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mmvad.datasets import TubeSweep, inference_pipeline
+from mmvad.datasets import FrameCheck, FrameLimits, FrameSource, TubeSweep, inference_pipeline
 from mmvad.models import ObjectVAD
 from mmvad.proposals import BaseProposer
 from mmvad.structures import ObjectTubes
@@ -25,6 +25,8 @@ def find_tubes(
     first: int,
     stride: int = 1,
     step: Callable[[], Any] = lambda: None,
+    note: Callable[[str], Any] = lambda text: None,
+    name: str = 'frames',
 ) -> ObjectTubes:
     """The tubes of one video.
 
@@ -34,12 +36,26 @@ def find_tubes(
         first: Number of the first frame that can be scored.
         stride: Keep the tubes of every so many frames.
         step: Called after each frame that was looked at.
+        note: Called with what a person should know of the frames.
+        name: What to call frames that are from no file.
+
+    Raises:
+        ValueError: If frames cannot be read, or too many of them show nothing.
     """
     proposer.start(frames)
-    found = {}
+    found, check = {}, FrameCheck()
     for number in range(first, len(frames), stride):
-        found[number] = proposer.propose(frames[number])
+        frame = frames[number]
+        check.look(frame)
+        found[number] = proposer.propose(frame)
         step()
+    source = frames if isinstance(frames, FrameSource) else None
+    check.refuse(source.path if source else name, source.limits if source else FrameLimits())
+    remarks = check.remarks()
+    if source is not None and source.damaged:
+        remarks.append(f'{source.damaged} frames do not decode whole')
+    for remark in remarks:
+        note(remark)
     return ObjectTubes.from_frames(found, len(frames), frames[0].shape[:2])
 
 

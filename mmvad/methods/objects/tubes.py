@@ -78,7 +78,15 @@ class TubesStage(BaseStage):
             if path.exists():
                 bar.update(wanted[video])
                 continue
-            find_tubes(videos.source(video), proposer, first, stride, bar.update).save(path)
+            source = videos.source(video)
+            find_tubes(
+                source,
+                proposer,
+                first,
+                stride,
+                bar.update,
+                lambda text, path=source.path: job.logger.warning(f'{path}: {text}'),
+            ).save(path)
             job.folder.checkpoint()
         bar.close()
         tubes = load_tubes(job)

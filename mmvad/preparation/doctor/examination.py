@@ -28,8 +28,8 @@ def examine(
     Args:
         file: Annotation file, see :mod:`mmvad.datasets.annotations`.
         root: Folder of the dataset; None: that of the annotation file.
-        fast: Decode the first, middle and last image of folders only, and believe the frame count
-            that a video file states.
+        fast: Decode the first, middle and last image of folders only, and the first frame of video
+            files, whose others are counted without being decoded.
         other: Annotation file of another split, whose videos must not be in this one. Its paths
             are below ``root`` too, if that is given, or else below its own folder.
         progress: Called with the number of videos done, of all, and the name of the next.

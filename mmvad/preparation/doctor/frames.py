@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from zlib import crc32
 
 import cv2
 import numpy as np
 
-from mmvad.datasets.frames import list_images, read_image
+from mmvad.datasets.frame_check import FrameCheck, FrameLimits, is_flat
+from mmvad.datasets.frames import (
+    IMAGE_FLAGS,
+    is_hidden,
+    list_images,
+    missing_numbers,
+    number_in,
+    read_image,
+)
+from mmvad.datasets.video_file import VideoFile
 
 from .findings import Note, Seen, by, few
 from .listing import Entry
@@ -26,8 +35,7 @@ def examine_frames(entry: Entry, root: Path, fast: bool, seen: Seen, note: Note)
     Args:
         entry: The video.
         root: The dataset's folder.
-        fast: Decode three images of a folder, and one frame of a video file, whose own frame count
-            is then believed.
+        fast: Decode three images of a folder, and one frame of a video file.
         seen: Where to write down what was seen.
         note: Takes the findings.
     """
@@ -80,7 +88,7 @@ def examine_names(folder: Path, note: Note, what: str = '') -> list[Path]:
         The images in order.
     """
     files = list_images(folder)
-    if hidden := sorted(p.name for p in folder.iterdir() if p.name.startswith('.')):
+    if hidden := sorted(p.name for p in folder.iterdir() if is_hidden(p)):
         text = f'{what}{len(hidden):,} that are not read: {few(hidden)}'
         note('info', 'hidden files', text, files=hidden)
     suffixes = Counter(file.suffix for file in files)
@@ -89,24 +97,23 @@ def examine_names(folder: Path, note: Note, what: str = '') -> list[Path]:
         note(
             'warning', 'suffixes', f'{what}images of several: {few(kinds)}', suffixes=dict(suffixes)
         )
-    # As list_images reads them: the last number of a name counts.
-    digits = [re.findall(r'\d+', file.stem) for file in files]
-    if without := [file.name for file, found in zip(files, digits, strict=True) if not found]:
+    found = {file: number_in(file) for file in files}
+    if without := [file.name for file, number in found.items() if number is None]:
         text = f'{what}{len(without):,} images without a number in their names: {few(without)}'
         note('warning', 'numbers', text, files=without)
     names: dict[int, list[str]] = {}
-    for file, found in zip(files, digits, strict=True):
-        if found:
-            names.setdefault(int(found[-1]), []).append(file.name)
+    for file, number in found.items():
+        if number is not None:
+            names.setdefault(number, []).append(file.name)
     if twice := {number: same for number, same in names.items() if len(same) > 1}:
         same = [' = '.join(group) for group in twice.values()]
         text = f'{what}{len(twice):,} numbers twice: {few(same, 3)}'
         note('error', 'numbers', text, files=list(twice.values()))
-    _note_gaps(sorted(names), note, what)
+    _note_gaps(files, sorted(names), note, what)
     return files
 
 
-def _note_gaps(numbers: Sequence[int], note: Note, what: str) -> None:
+def _note_gaps(files: Sequence[Path], numbers: Sequence[int], note: Note, what: str) -> None:
     steps = [after - before for before, after in pairwise(numbers)]
     if not steps:
         return
@@ -114,8 +121,7 @@ def _note_gaps(numbers: Sequence[int], note: Note, what: str) -> None:
         text = f'{what}every {steps[0]}th number, {numbers[0]} to {numbers[-1]}'
         note('info', 'numbers', text, step=steps[0])
         return
-    gaps = [(before + 1, after - 1) for before, after in pairwise(numbers) if after - before > 1]
-    if gaps:
+    if gaps := missing_numbers(files):
         count = sum(end - start + 1 for start, end in gaps)
         words = [str(start) if start == end else f'{start}-{end}' for start, end in gaps]
         text = f'{what}{count:,} numbers missing of {numbers[0]} to {numbers[-1]}: {few(words)}'
@@ -140,12 +146,20 @@ def _examine_folder(folder: Path, fast: bool, seen: Seen, note: Note) -> None:
         return
     chosen = sorted({0, len(files) // 2, len(files) - 1}) if fast else range(len(files))
 
-    def look(index: int) -> tuple[tuple[int, int] | None, str]:
-        image, wrong = decode(files[index])
-        return (None if image is None else image.shape[:2]), wrong
+    def look(index: int) -> tuple[tuple[int, int] | None, str, bool, int]:
+        image, wrong = decode(files[index], IMAGE_FLAGS)
+        if image is None:
+            return None, wrong, False, -index
+        return image.shape[:2], wrong, is_flat(image), crc32(np.ascontiguousarray(image))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        looks = list(pool.map(look, chosen))
+        found = list(pool.map(look, chosen))
+    looks = [(size, wrong) for size, wrong, _, _ in found]
+    if not fast:
+        check = FrameCheck()
+        for _, _, flat, checksum in found:
+            check.add(flat, checksum)
+        _note_empty(check, note)
     bad = [(files[i].name, wrong) for i, (_, wrong) in zip(chosen, looks, strict=True) if wrong]
     if bad:
         text = f'{len(bad):,} of {len(looks):,} images: {few([" ".join(b) for b in bad], 3)}'
@@ -164,30 +178,44 @@ def _examine_folder(folder: Path, fast: bool, seen: Seen, note: Note) -> None:
         )  # fmt: skip
 
 
+def _note_empty(check: FrameCheck, note: Note) -> None:
+    """Tell of frames that show nothing; an error where a run would refuse the video."""
+    limits = FrameLimits()
+    for name, count, words in (
+        ('flat', check.flat, 'of a single colour'),
+        ('frozen', check.frozen, 'equal to the one before'),
+    ):
+        if count:
+            severity = 'error' if count > getattr(limits, name) * check.seen else 'info'
+            text = f'{count:,} of {check.seen:,} {words}'
+            note(severity, f'{name} frames', text, **{name: count})
+
+
 def _examine_file(file: Path, fast: bool, seen: Seen, note: Note) -> None:
-    capture = cv2.VideoCapture(str(file))
     try:
-        said = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-        works, frame = capture.read()
-        if not works:
-            note('error', 'decoding', f'{file.name}: does not decode as a video')
-            return
-        seen.size = frame.shape[:2]
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        seen.fps = round(rate, 3) if np.isfinite(rate) and rate > 0 else None
-        if fast:
-            seen.frames = said if said > 0 else None
-        else:
-            seen.frames = 1
-            while capture.grab():
-                seen.frames += 1
-    finally:
-        capture.release()
-    if seen.frames != said:
-        there = 'not counted' if seen.frames is None else f'{seen.frames:,} decode'
+        video = VideoFile(file)
+        seen.size = video[0].shape[:2]
+    except (ValueError, OSError) as error:
+        note('error', 'decoding', f'{file.name}: does not decode as a video: {error}')
+        return
+    seen.fps = round(video.fps, 3) or None
+    seen.frames = len(video)
+    if not fast:
+        check = FrameCheck()
+        for number in range(len(video)):
+            check.look(video[number])
+        _note_empty(check, note)
+    if video.damaged:
+        count = len(video.damaged)
+        severity = 'error' if count > FrameLimits().damaged * len(video) else 'warning'
+        cut = ', as of a file that was cut without being encoded anew' if video.leading else ''
+        text = f'{count:,} of {len(video):,} frames do not decode whole{cut}'
+        note(severity, 'decoding', text, bad=count, first=min(video.damaged))
+    if video.stated and seen.frames != video.stated:
         note(
-            'warning', 'frame count', f'the container says {said:,}, {there}',
-            container=said, found=seen.frames,
+            'warning', 'frame count',
+            f'the container says {video.stated:,}, it holds {seen.frames:,}',
+            container=video.stated, found=seen.frames,
         )  # fmt: skip
 
 

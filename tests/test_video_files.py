@@ -1,0 +1,286 @@
+"""Video files as cameras, phones and editors make them: every frame by its right number.
+
+What a frame must be is known from the number that is painted into it.
+"""
+
+from __future__ import annotations
+
+import fractions
+import pickle
+import tracemalloc
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+from mmvad.datasets import FrameLimits, FrameSource, TubeDataset, video_file
+from mmvad.datasets.samplers import EpochSubsetSampler
+from mmvad.datasets.video_dataset import VideoDataset
+from mmvad.datasets.video_file import VideoFile
+from mmvad.structures import ObjectTubes, tubes_path
+
+H, W = 96, 128
+X264 = 'libx264'
+
+
+def picture(number: int) -> np.ndarray:
+    """A frame whose upper left blocks are the bits of its number."""
+    frame = np.full((H, W, 3), 90, np.uint8)
+    frame[40:70, (3 * number) % (W - 24) :][:, :24] = (40, 60, 200)
+    for bit in range(8):
+        frame[:16, 16 * bit : 16 * (bit + 1)] = 230 if number >> bit & 1 else 20
+    return frame
+
+
+def number_of(frame: np.ndarray) -> int:
+    blocks = frame[4:12].reshape(8, 8, 16, 3)[:, :, 4:12].mean(axis=(0, 2, 3))
+    return int(sum(1 << bit for bit in range(8) if blocks[bit] > 125))
+
+
+def write(
+    path: Path,
+    codec: str = X264,
+    options: dict[str, str] | None = None,
+    count: int = 100,
+    pixels: str = 'yuv420p',
+    times: list[int] | None = None,
+    rotation: int = 0,
+    picture=picture,
+    interlaced: bool = False,
+) -> Path:
+    """``count`` frames; ``times``: in milliseconds, for a variable frame rate."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = W, H, pixels
+        if interlaced:
+            flags = av.codec.context.Flags
+            stream.codec_context.flags |= flags.interlaced_dct | flags.interlaced_me
+        if rotation:
+            stream.set_display_rotation(rotation)
+        if times:
+            stream.codec_context.time_base = fractions.Fraction(1, 1000)
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(picture(number), format='bgr24')
+            if times:
+                frame.pts, frame.time_base = times[number], fractions.Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut(source: Path, target: Path, packets: int) -> Path:
+    """What ``ffmpeg -c copy`` leaves that starts between key frames."""
+    with av.open(str(source)) as old, av.open(str(target), 'w') as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(video=0)):
+            if number >= packets and packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def numbers(video: VideoFile | FrameSource) -> list[int]:
+    return [number_of(video[i]) for i in range(len(video))]
+
+
+UNEVEN = np.random.default_rng(0).integers(5, 300, 100).cumsum().tolist()
+KINDS = {
+    'h264.mp4': dict(options=dict(g='25', bf='2')),
+    'one key frame.mp4': dict(options=dict(g='999')),
+    'interlaced.mp4': dict(options={'x264-params': 'tff=1:interlaced=1'}, interlaced=True),
+    'open gop.mp4': dict(options={'x264-params': 'open-gop=1:keyint=24:bframes=3'}),
+    'intra refresh.mp4': dict(options={'x264-params': 'intra-refresh=1:keyint=30'}),
+    'uneven times.mp4': dict(options=dict(bf='3'), times=UNEVEN),
+    'uneven times.mkv': dict(options=dict(bf='3'), times=UNEVEN),
+    'broadcast.ts': dict(options=dict(g='25', bf='2')),
+    'without times.avi': dict(options=dict(g='25', bf='2')),
+    'mpeg4.avi': dict(codec='mpeg4', options=dict(g='12', bf='2')),
+    'mpeg2.mpg': dict(codec='mpeg2video', options=dict(g='12', bf='2')),
+    'mjpeg.avi': dict(codec='mjpeg', pixels='yuvj420p'),
+    'ten bits.mp4': dict(pixels='yuv420p10le'),
+    'av1.mp4': dict(codec='libsvtav1', options=dict(preset='12')),
+    'hidden frames.webm': dict(
+        codec='libvpx', options={'auto-alt-ref': '1', 'lag-in-frames': '16'}
+    ),
+    'vp9.webm': dict(codec='libvpx-vp9', options={'lag-in-frames': '16', 'deadline': 'realtime'}),
+}
+
+
+class TestKinds:
+    @pytest.fixture(params=KINDS)
+    def path(self, request, tmp_path) -> Path:
+        try:
+            return write(tmp_path / request.param, **KINDS[request.param])
+        except (av.error.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+            pytest.skip(f'this FFmpeg does not write {request.param}: {error}')
+
+    def test_every_frame_by_its_number_in_any_order(self, path):
+        video = VideoFile(path)
+        assert numbers(video) == list(range(100)) and not video.damaged
+        order = np.random.default_rng(1).integers(0, 100, 60).tolist()
+        again = VideoFile(path)
+        assert [number_of(again[i]) for i in order] == order and not again.damaged
+
+    def test_workers_and_copies(self, path):
+        source = FrameSource(path)
+        assert number_of(source[50]) == 50
+        order = [70, 3, 99, 0, 51, 50]
+        loader = DataLoader(source, batch_size=None, sampler=order, num_workers=2)
+        assert [number_of(frame.numpy()) for frame in loader] == order
+        assert number_of(pickle.loads(pickle.dumps(source))[20]) == 20
+        assert number_of(source[51]) == 51
+
+
+def test_a_phone_that_was_turned(tmp_path):
+    frame = VideoFile(write(tmp_path / 'v.mp4', rotation=90))[5]
+    assert frame.shape == (W, H, 3) and number_of(np.rot90(frame, 3)) == 5
+
+
+def test_the_header_may_state_fewer_frames_than_there_are(tmp_path):
+    path = write(tmp_path / 'v.avi', 'mjpeg', pixels='yuvj420p')
+    data = bytearray(path.read_bytes())
+    for at in (data.find(b'avih') + 8 + 16, data.find(b'strh') + 8 + 32):
+        assert int.from_bytes(data[at : at + 4], 'little') == 100
+        data[at : at + 4] = (60).to_bytes(4, 'little')
+    path.write_bytes(data)
+    source = FrameSource(path)
+    assert numbers(source) == list(range(100))
+    assert source.remarks == ['its header states 60 frames, it holds 100']
+
+
+@pytest.mark.parametrize('suffix', ['mkv', 'ts', 'mp4'])
+def test_a_file_that_was_cut_between_key_frames(tmp_path, suffix):
+    whole = write(tmp_path / 'whole.mkv', options=dict(g='25', bf='2'))
+    path = cut(whole, tmp_path / f'cut.{suffix}', 20)
+    with pytest.raises(ValueError, match=rf'cut.{suffix}: \d+ of its .*ffmpeg -c copy'):
+        FrameSource(path)
+    lenient = FrameSource(path, limits=FrameLimits(damaged=0.5))
+    found = numbers(lenient)
+    lead = lenient.damaged
+    assert 0 < lead < 10 and found[:lead] == [25] * lead
+    assert found[lead:] == list(range(25, 100))
+    assert 'lack the key frame' in lenient.remarks[0] and 'ffmpeg -c copy' in lenient.remarks[0]
+
+
+class TestDamage:
+    def damaged(self, tmp_path, share: float) -> Path:
+        path = write(tmp_path / 'v.mp4', options=dict(g='25', bf='0', crf='18'))
+        with av.open(str(path)) as container:
+            places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+        data = bytearray(path.read_bytes())
+        rng = np.random.default_rng(0)
+        hurt = rng.permutation(100)[: int(100 * share)]
+        for at, size in (places[i] for i in hurt):
+            data[at + 5 : at + size] = rng.integers(0, 255, max(0, size - 5), np.uint8).tobytes()
+        path.write_bytes(data)
+        return path
+
+    def test_a_few_frames_are_counted_and_stood_in_for(self, tmp_path):
+        source = FrameSource(self.damaged(tmp_path, 0.02), limits=FrameLimits(damaged=1.0))
+        assert len(source) == 100
+        assert all(frame.shape == (H, W, 3) for frame in source)
+        assert 2 <= source.damaged <= 50
+
+    def test_many_are_refused(self, tmp_path):
+        source = FrameSource(self.damaged(tmp_path, 0.5))
+        with pytest.raises(
+            ValueError, match=r'v.mp4: \d+ of its 100 frames do not decode whole, mo'
+        ):
+            list(source)
+
+    def test_a_file_that_ends_early(self, tmp_path):
+        path = write(tmp_path / 'v.avi', 'mjpeg', pixels='yuvj420p')
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        source = FrameSource(path)
+        assert 40 < len(source) < 60 and 'states 100 frames' in source.remarks[0]
+        path = write(tmp_path / 'v.mp4')
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(ValueError, match='v.mp4: cannot be opened as a video'):
+            FrameSource(path)
+
+    @pytest.mark.parametrize('data', [b'', b'no video', b'RIFF\x00\x00\x00\x00AVI LIST'])
+    def test_what_is_no_video(self, tmp_path, data):
+        (tmp_path / 'v.avi').write_bytes(data)
+        with pytest.raises(ValueError, match='v.avi: '):
+            FrameSource(tmp_path / 'v.avi')
+
+    def test_sound_alone(self, tmp_path):
+        with av.open(str(tmp_path / 'v.mkv'), 'w') as container:
+            stream = container.add_stream('pcm_s16le', rate=8000, layout='mono')
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), 's16', 'mono')
+            frame.sample_rate = 8000
+            container.mux(stream.encode(frame))
+        with pytest.raises(ValueError, match='v.mkv: cannot be opened as a video'):
+            FrameSource(tmp_path / 'v.mkv')
+
+
+class TestCost:
+    """How many frames are decoded, by how many there are."""
+
+    @pytest.fixture
+    def decoded(self, monkeypatch) -> list[int]:
+        counted: list[int] = []
+        real = video_file._decoded
+
+        def counting(*args):
+            for frame in real(*args):
+                counted.append(1)
+                yield frame
+
+        monkeypatch.setattr(video_file, '_decoded', counting)
+        return counted
+
+    def dataset(self, root: Path, cache_mb: int, **loader) -> TubeDataset:
+        videos = VideoDataset(str(root), dict(video='videos'))
+        pipeline = [dict(type='mmvad.LoadTubeFrames', depth=3, strides=(1, 2))]
+        return TubeDataset(videos, root / 'proposals', pipeline, cache_mb, **loader)
+
+    @pytest.fixture
+    def root(self, tmp_path) -> Path:
+        (tmp_path / 'videos').mkdir()
+        for video in ('a', 'b'):
+            write(tmp_path / f'videos/{video}.mp4', options=dict(g='100'), count=250)
+            boxes = np.array([[10, 10, 40, 40]], np.float32)
+            found = {frame: (boxes, boxes) for frame in range(5, 250)}
+            tubes = ObjectTubes.from_frames(found, 250, (H, W))
+            tubes.save(tubes_path(tmp_path / 'proposals', video))
+        return tmp_path
+
+    def test_an_epoch_in_random_order_costs_at_most_three_sweeps(self, root, decoded):
+        dataset = self.dataset(root, cache_mb=20)
+        sampler = EpochSubsetSampler(dataset, 490, seed=3)
+        order = list(sampler)
+        assert sorted(order) == list(range(490)) and order != sorted(order)
+        # Runs of frames are mixed.
+        assert np.abs(np.diff(order[:100])).mean() > 20
+        decoded.clear()
+        for index in order:
+            item = dataset[index]
+            assert number_of(item['imgs'][-1]) == item['frame'] % 256
+        assert len(decoded) <= 3 * 500
+
+    def test_workers_do_not_read_each_others_runs(self, root, decoded):
+        dataset = self.dataset(root, cache_mb=20, batch_size=16, num_workers=2)
+        order = list(EpochSubsetSampler(dataset, 490, seed=3))
+        assert sorted(order) == list(range(490))
+        costs = []
+        for worker in range(2):
+            mine = self.dataset(root, cache_mb=20)
+            decoded.clear()
+            for start in range(16 * worker, 490, 32):
+                for index in order[start : start + 16]:
+                    mine[index]
+            costs.append(len(decoded))
+        assert sum(costs) <= 3 * 500
+
+    def test_memory_is_bounded_in_bytes(self, root):
+        dataset = self.dataset(root, cache_mb=4)
+        order = list(EpochSubsetSampler(dataset, 490, seed=3))
+        tracemalloc.start()
+        for index in order[:200]:
+            dataset[index]
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8 * 2**20
