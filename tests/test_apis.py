@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -95,6 +96,34 @@ def test_another_method_by_the_same_object(plaza, tmp_path):
 
 
 class TestBadInput:
+    def test_broken_videos_are_left_out_on_request(self, inferencer, plaza, tmp_path):
+        whole = plaza / 'testing/frames/00'
+        broken = Path(shutil.copytree(whole, tmp_path / 'broken'))
+        (broken / sorted(p.name for p in broken.iterdir())[20]).write_bytes(b'no image')
+        (tmp_path / 'no.mp4').write_bytes(b'no video')
+        inputs = [broken, tmp_path / 'no.mp4', whole, np.zeros((2, 120, 160, 3), np.uint8)]
+        (result,) = inferencer(inputs, show_progress=False, on_error='skip')
+        assert result.video == '00' and list(inferencer.skipped) == ['no', 'array_3', 'broken']
+        np.testing.assert_array_equal(
+            result.scores, inferencer(whole, show_progress=False)[0].scores
+        )
+        assert not inferencer.skipped
+        with pytest.raises(ValueError, match='broken/.*does not decode'):
+            inferencer(broken, show_progress=False)
+        with pytest.raises(ValueError, match="on_error: expected 'raise' or 'skip', got 'ignore'"):
+            inferencer(whole, on_error='ignore')
+
+    def test_deep_images_are_scaled_as_in_training(self, finished, plaza, tmp_path):
+        model = init_model(finished / 'localvad.pth')
+        model.cfg.test_dataset.value_range = (1000, 1000 + 255 * 8)
+        (tmp_path / 'deep').mkdir()
+        for path in (plaza / 'testing/frames/00').iterdir():
+            deep = cv2.imread(str(path)).astype(np.uint16) * 8 + 1000
+            cv2.imwrite(str(tmp_path / 'deep' / f'{path.stem}.png'), deep)
+        by_depth = VADInferencer(model)(tmp_path / 'deep', show_progress=False)[0].scores
+        plain = VADInferencer(finished / 'localvad.pth')(plaza / 'testing/frames/00', False)[0]
+        np.testing.assert_allclose(by_depth, plain.scores, atol=1e-4)
+
     def test_frames_that_show_nothing(self, inferencer):
         black = np.zeros((12, 120, 160, 3), np.uint8)
         with pytest.raises(ValueError, match='array_0: 7 of 7 frames are of a single colour'):

@@ -197,6 +197,7 @@ FAULTS = {
         [
             ('error', 'numbers', 'a', '1 numbers twice: 001.jpg = 1.jpg'),
             ('error', 'frame count', 'a', '12 annotated, 13 there'),
+            ('info', 'frozen frames', 'a', '1 of 13 equal to the one before'),
         ],
     ),
     'suffixes are mixed': (
@@ -204,7 +205,10 @@ FAULTS = {
             lambda root: cv2.imwrite(str(root / 'test/b/009.png'), np.zeros((*SIZE, 3), np.uint8)),
             lambda root: (root / 'test/b/009.jpg').unlink(),
         ),
-        [('warning', 'suffixes', 'b', '9 .jpg, 1 .png')],
+        [
+            ('warning', 'suffixes', 'b', '9 .jpg, 1 .png'),
+            ('info', 'flat frames', 'b', '1 of 10 of a single colour'),
+        ],
     ),
     'numbers in steps': (
         lambda root: [p.rename(p.with_stem(f'{int(p.stem) * 5}')) for p in listed(root / 'test/b')],

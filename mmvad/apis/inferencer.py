@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from mmvad.datasets import FrameSource
+from mmvad.datasets import FrameLimits, FrameSource
 from mmvad.datasets.frames import VIDEO_SUFFIXES, by_number, is_hidden, list_images
 from mmvad.engine import EvaluationStage, build_stages
 from mmvad.engine.progress import progress
@@ -140,6 +142,15 @@ class VADInferencer:
         evaluator = finals[0].evaluator if finals else {}
         names = ('smoothing', 'tracking', 'per_video_min_max')
         self.policy = ScorePolicy(**{key: evaluator[key] for key in names if key in evaluator})
+        # Images of more than 8 bits must become what they were in training.
+        read = cfg.get('test_dataset') or cfg.get('train_dataset') or {}
+        self._open = partial(
+            FrameSource,
+            value_range=read.get('value_range'),
+            limits=FrameLimits.of(read.get('limits')),
+        )
+        #: Videos that the last call left out, and why.
+        self.skipped: dict[str, str] = {}
         self.channel = chosen_channel(
             evaluator.get('score'), tuple(evaluator.get('channels') or self.model.scorer.channels)
         )
@@ -149,6 +160,7 @@ class VADInferencer:
         inputs: Video | Sequence[Video],
         show_progress: bool = True,
         out_dir: str | Path | None = None,
+        on_error: str = 'raise',
     ) -> list[VideoResult]:
         """Score videos.
 
@@ -157,6 +169,8 @@ class VADInferencer:
                 uint8 BGR or a list of (H, W, 3), or a list of such videos.
             show_progress: Whether to show a bar.
             out_dir: Where to write the score files that a test writes; None: nowhere.
+            on_error: ``'raise'``, or ``'skip'`` to leave out videos that cannot be read or are too
+                short, which :attr:`skipped` then lists.
 
         Returns:
             A result a video, in their order.
@@ -165,30 +179,58 @@ class VADInferencer:
             FileNotFoundError: If a path does not exist.
             ValueError: If a video cannot be read, is too short, or two share a name.
         """
-        videos = dict(_videos(inputs))
-        if not videos:
+        if on_error not in ('raise', 'skip'):
+            raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
+        self.skipped = {}
+        skip = on_error == 'skip'
+        videos = {}
+        for video, item in _videos(inputs):
+            with self._leaving_out(video, skip):
+                frames = self._frames(video, item)
+                if skip and isinstance(frames, FrameSource):
+                    # Before the proposer looks at all of them, for a background of all.
+                    frames.examine()
+                videos[video] = frames
+        if not videos and not self.skipped:
             raise ValueError('inputs: expected at least one video, found none')
-        results = list(self._score(videos, show_progress))
+        results = list(self._score(videos, show_progress, skip))
         if out_dir is not None:
             write_score_files(out_dir, {r.video: r.details for r in results}, self.channel)
         return results
 
+    @contextmanager
+    def _leaving_out(self, video: str, skip: bool) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            if not skip:
+                raise
+            self.skipped[video] = str(error)
+            print_log(f'{video}: left out: {error}', 'current', logging.WARNING)
+
+    def _frames(self, video: str, item: Path | Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """The frames of a video, enough of them."""
+        frames = self._open(item) if isinstance(item, Path) else _checked(item, video)
+        least = self.model.tube.first_scored + 1
+        if len(frames) < least:
+            raise ValueError(
+                f'{video}: has {len(frames)} frames, expected at least {least}, those of one tube'
+            )
+        if isinstance(frames, FrameSource):
+            for remark in frames.remarks:
+                print_log(f'{video}: {remark}', 'current', logging.WARNING)
+        return frames
+
     def _score(
-        self, videos: Mapping[str, Sequence[np.ndarray]], show_progress: bool
+        self, videos: Mapping[str, Sequence[np.ndarray]], show_progress: bool, skip: bool
     ) -> Iterator[VideoResult]:
-        first = self.model.tube.first_scored
-        for video, frames in videos.items():
-            if len(frames) <= first:
-                raise ValueError(
-                    f'{video}: has {len(frames)} frames, expected at least {first + 1}, those of '
-                    'one tube'
-                )
         bar = progress('videos', 'frames', sum(map(len, videos.values())), not show_progress)
         with bar, DefaultScope.overwrite_default_scope('mmvad'), torch.no_grad():
             # Of all videos, as in a test: a background may be one for all of a camera's.
             self.proposer.fit(list(videos.values()))
             for video, frames in videos.items():
-                yield self._score_video(video, frames)
+                with self._leaving_out(video, skip):
+                    yield self._score_video(video, frames)
                 bar.update(len(frames))
 
     def _score_video(self, video: str, frames: Sequence[np.ndarray]) -> VideoResult:
@@ -217,8 +259,8 @@ class VADInferencer:
         return VideoResult(video, details.final[self.channel], self.channel, details)
 
 
-def _videos(inputs: Video | Sequence[Video]) -> Iterable[tuple[str, Sequence[np.ndarray]]]:
-    """Name and frames of every video in what the user gave."""
+def _videos(inputs: Video | Sequence[Video]) -> Iterable[tuple[str, Path | Sequence[np.ndarray]]]:
+    """Name of every video in what the user gave, and its path or frames."""
     if isinstance(inputs, (str, Path, np.ndarray)):
         inputs = [inputs]
     elif inputs and all(isinstance(item, np.ndarray) and item.ndim == 3 for item in inputs):
@@ -232,10 +274,10 @@ def _videos(inputs: Video | Sequence[Video]) -> Iterable[tuple[str, Sequence[np.
             yield name, frames
 
 
-def _expanded(item: Video, name: str) -> Iterator[tuple[str, Sequence[np.ndarray]]]:
+def _expanded(item: Video, name: str) -> Iterator[tuple[str, Path | Sequence[np.ndarray]]]:
     """The videos of one item: a folder may hold several."""
     if not isinstance(item, (str, Path)):
-        yield name, _checked(item, name)
+        yield name, item
         return
     path = Path(item)
     if path.is_dir() and not list_images(path):
@@ -247,9 +289,9 @@ def _expanded(item: Video, name: str) -> Iterator[tuple[str, Sequence[np.ndarray
         if not found:
             raise ValueError(f'{path}: holds no images, no videos and no folders of images')
         for inner in found:
-            yield inner.stem if inner.is_file() else inner.name, FrameSource(inner)
+            yield inner.stem if inner.is_file() else inner.name, inner
     else:
-        yield path.stem if path.is_file() else path.name, FrameSource(path)
+        yield path.stem if path.is_file() else path.name, path
 
 
 def _checked(frames: Any, name: str) -> Sequence[np.ndarray]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .frame_check import FrameLimits
+from .frame_check import FrameCheck, FrameLimits
 from .video_file import VideoFile
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
@@ -224,6 +224,17 @@ class FrameSource(Sequence[np.ndarray]):
                 f'that of the frames before in this video'
             )
         return frame
+
+    def examine(self) -> None:
+        """Read all frames.
+
+        Raises:
+            ValueError: If one cannot be read, or more show nothing than may be.
+        """
+        check = FrameCheck()
+        for frame in self:
+            check.look(frame)
+        check.refuse(self.path, self.limits)
 
     def _read_image(self, file: Path) -> np.ndarray:
         """An image (H, W, 3) with all the bits it has."""

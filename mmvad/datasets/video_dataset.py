@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmvad.registry import DATASETS
 
 from .annotations import VideoAnnotation, read_annotations
-from .frame_check import FrameCheck, FrameLimits
+from .frame_check import FrameLimits
 from .frames import VIDEO_SUFFIXES, FrameSource, by_number, is_hidden, list_images
 from .ground_truth.labels import read_labels
 
@@ -208,11 +208,7 @@ class VideoDataset(BaseDataset):
     def examine(self, video: str) -> str:
         """Read all frames of a video: what is wrong with it, '' if nothing."""
         try:
-            source = self.source(video)
-            check = FrameCheck()
-            for frame in source:
-                check.look(frame)
-            check.refuse(source.path, self.limits)
+            self.source(video).examine()
         except (ValueError, OSError) as error:
             return str(error)
         return ''

@@ -85,18 +85,26 @@ class ForegroundProposer(BaseProposer):
 
     def _median(self, videos: Sequence[Sequence[np.ndarray]], share: int) -> np.ndarray:
         """(H, W, 3) float32 median of ``share`` frames of each video."""
-        stack = [
-            self._calm(frames[pick])
+        picks = [
+            (frames, pick)
             for frames in videos
             for pick in np.linspace(0, len(frames) - 1, min(share, len(frames))).round().astype(int)
         ]
-        sizes = {frame.shape for frame in stack}
-        if len(sizes) > 1:
-            raise ValueError(
-                f"background='split': the split has frames of several sizes {sorted(sizes)}; "
-                "use background='video'"
-            )
-        return np.median(np.stack(stack), axis=0).astype(np.float32)
+        shape = videos[0][0].shape
+        stack = np.empty((len(picks), *shape), np.uint8)
+        for row, (frames, pick) in zip(stack, picks, strict=True):
+            frame = self._calm(frames[pick])
+            if frame.shape != shape:
+                raise ValueError(
+                    "background='split': the split has frames of several sizes (H, W), "
+                    f"{shape[:2]} and {frame.shape[:2]}; use background='video'"
+                )
+            row[...] = frame
+        median = np.empty(shape, np.float32)
+        # Row by row of the picture, since the median copies what it is given.
+        for lines in np.array_split(np.arange(shape[0]), -(-shape[0] // 64)):
+            median[lines] = np.median(stack[:, lines], axis=0)
+        return median
 
     def _calm(self, frame: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(frame, (0, 0), self.blur) if self.blur else frame
