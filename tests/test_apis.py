@@ -103,7 +103,7 @@ class TestBadInput:
         (tmp_path / 'no.mp4').write_bytes(b'no video')
         inputs = [broken, tmp_path / 'no.mp4', whole, np.zeros((2, 120, 160, 3), np.uint8)]
         (result,) = inferencer(inputs, show_progress=False, on_error='skip')
-        assert result.video == '00' and list(inferencer.skipped) == ['no', 'array_3', 'broken']
+        assert result.video == '00' and list(inferencer.skipped) == ['broken', 'no', 'array_3']
         np.testing.assert_array_equal(
             result.scores, inferencer(whole, show_progress=False)[0].scores
         )
