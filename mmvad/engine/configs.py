@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mmvad.registry import STAGES
+from mmvad.structures import NoSpaceError
 
 from .components import component_class
 from .config_check import check_options
@@ -57,9 +59,21 @@ def read_config(
         work_dir: Of ``--work-dir``; by default the config's own or ``work_dirs/<config>``.
 
     Raises:
-        ValueError: If a staged config has nothing that an option could mean.
+        OSError: If there is no such file.
+        ValueError: If it cannot be read, or a staged config has nothing that an option could mean.
     """
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except OSError as error:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'{path}: no such config file') from error
+        # MMEngine reads a copy, of which the system says neither name nor place.
+        if full := NoSpaceError.of(error, tempfile.gettempdir()):
+            raise full from error
+        raise
+    except Exception as error:  # a config is code of the user's, and may raise anything
+        kind = type(error).__name__
+        raise ValueError(f'{path}: cannot be read as a config: {kind}: {error}') from error
     if options:
         if 'runner_type' in cfg:
             check_options(options, cfg, known_keys(cfg))

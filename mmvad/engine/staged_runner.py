@@ -14,12 +14,20 @@ from mmengine.registry import DefaultScope
 from mmvad import __version__
 from mmvad.datasets import VideoDataset
 from mmvad.registry import DATASETS, RUNNERS, STAGES
-from mmvad.structures import FileDigests, StageFolder, WorkDir, digest, file_digest
+from mmvad.structures import (
+    FileDigests,
+    NoSpaceError,
+    StageFolder,
+    WorkDir,
+    digest,
+    file_digest,
+)
 
 from .components import shaping_settings
 from .config_check import check_config
 from .configs import RUNTIME, known_keys
 from .flow import Flow, Step
+from .guard import guarded, make_work_dir, refuse_lost_lines
 from .stage import SPLITS, BaseStage, Job, Output, part_of, plain
 
 # Default hooks that leave the weights alone.
@@ -56,6 +64,7 @@ class StagedRunner:
 
     Raises:
         ValueError: If the config has keys or values that do not fit.
+        OSError: If the work dir cannot be written to.
     """
 
     def __init__(self, cfg: Config | ConfigDict) -> None:
@@ -92,7 +101,7 @@ class StagedRunner:
             videos.labels  # noqa: B018
         for stage in stages:
             stage.check_videos(cfg, datasets)
-        self.work_dir.root.mkdir(parents=True, exist_ok=True)
+        make_work_dir(self.work_dir)
         self.digests = FileDigests(self.work_dir.digests)
         self.logger = MMLogger.get_instance(
             self.name,
@@ -100,6 +109,7 @@ class StagedRunner:
             log_level=cfg.get('log_level', 'INFO'),
             file_mode='a',  # a run that begins in the same second has a file of the same name
         )
+        refuse_lost_lines(self.logger)
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> StagedRunner:
@@ -113,6 +123,9 @@ class StagedRunner:
 
         Returns:
             The figures; empty where no stage that makes any was run.
+
+        Raises:
+            BlockingIOError: If another run is at work in the work dir.
         """
         only, resume_from = self.cfg.get('stage'), None
         if self.cfg.get('load_from') and not self.cfg.get('resume'):
@@ -133,13 +146,17 @@ class StagedRunner:
                 raise FileNotFoundError(f'resume: {resume_from}: no such checkpoint')
         for name in self.flow.left_out if only is None else ():
             self.logger.info(f'Stage {name}: the config names no test_dataset, skipped')
-        return self._run(steps, resume_from)
+        with guarded(self.work_dir, self.logger):
+            return self._run(steps, resume_from)
 
     def test(self) -> dict[str, float]:
         """Score the test split with the model file ``cfg.load_from``.
 
         Returns:
             The figures.
+
+        Raises:
+            BlockingIOError: If another run is at work in the work dir.
         """
         if 'testing' not in self.splits:
             raise ValueError('test_dataset: the config names none to test on')
@@ -150,11 +167,12 @@ class StagedRunner:
         if not finals:
             raise ValueError('stages: none makes figures, so there is nothing to test')
         held = [stage for stage in self.flow.stages if stage.in_model]
-        for stage in held:
-            stage.check_model(self._config(stage), path)
-            content = stage.content(path) or self.digests.of([path])
-            self._outputs[stage.name] = Output(path, content)
-        return self._run(self.flow.behind(finals, cut=[stage.name for stage in held]))
+        with guarded(self.work_dir, self.logger):
+            for stage in held:
+                stage.check_model(self._config(stage), path)
+                content = stage.content(path) or self.digests.of([path])
+                self._outputs[stage.name] = Output(path, content)
+            return self._run(self.flow.behind(finals, cut=[stage.name for stage in held]))
 
     # ---------------------------------------------------------------- steps
 
@@ -192,7 +210,13 @@ class StagedRunner:
             self.logger.warning(f'Stage {step.name}: output of other settings moved to {stale}')
             if resume_from is not None and Path(resume_from).is_relative_to(folder.path):
                 resume_from = str(stale / Path(resume_from).relative_to(folder.path))
-        result = stage.run(self._job(step, folder, resume_from))
+        try:
+            result = stage.run(self._job(step, folder, resume_from))
+        except OSError as error:
+            # MMEngine's own files: the system names none of them.
+            if full := NoSpaceError.of(error, folder.path):
+                raise full from error
+            raise
         folder.finish(**resumed, **({} if stage.evaluates else result or {}))
         self._outputs.pop(step.name, None)
         self.logger.info(f'Stage {step.name}: done in {folder.seconds:.0f} s')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mmvad.structures import StageFolder
+from mmvad.structures import StageFolder, atomic_path
 
+from .guard import refuse_lost_lines
 from .stage import BaseStage, Job, plain
+
+
+class WholeCheckpointRunner(Runner):
+    """MMEngine's runner, whose checkpoints are written whole or not at all."""
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        with atomic_path(Path(out_dir) / filename) as tmp:
+            super().save_checkpoint(out_dir, tmp.name, *args, **kwargs)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -23,17 +33,23 @@ def latest_checkpoint(folder: Path) -> Path | None:
     MMEngine notes its path when it is whole; only the name counts here, so that a work dir that was
     moved goes on, and a copied one never reads the original's.
     """
-    try:
-        path = folder / Path((folder / 'last_checkpoint').read_text().strip()).name
-    except FileNotFoundError:
-        return None
-    return path if path.is_file() else None
+    note = folder / 'last_checkpoint'
+    path = folder / Path(note.read_text().strip() if note.is_file() else '').name
+    if path.is_file():
+        return path
+    # A run that ended before the note was written, or while: where the disk was full it is empty.
+    numbered = [
+        (int(found[1]), path)
+        for path in folder.glob('*.pth')
+        if (found := re.fullmatch(r'(?:epoch|iter)_(\d+)', path.stem))
+    ]
+    return max(numbered, default=(0, None))[1]
 
 
 def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
     """A runner in the job's folder, with what the config says of runners in general."""
     runtime = job.runtime
-    return Runner(
+    runner = WholeCheckpointRunner(
         model=model,
         work_dir=str(job.path),
         default_scope='mmvad',
@@ -47,6 +63,8 @@ def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
         cfg=Config(dict(stage=job.name)),
         **kwargs,
     )
+    refuse_lost_lines(runner.logger)
+    return runner
 
 
 def as_it_is(dataset: Dataset) -> dict[str, Any]:

@@ -2,7 +2,18 @@
 
 from .caption_file import SENTENCES, read_captions, write_captions
 from .checkpoints import load_fitting_weights, read_checkpoint, read_weights, weights_digest
-from .files import FileDigests, atomic_path, digest, file_digest, write_json
+from .files import (
+    FileDigests,
+    NoSpaceError,
+    atomic_path,
+    digest,
+    file_digest,
+    free_space,
+    megabytes,
+    remove_temporaries,
+    reserved_array,
+    write_json,
+)
 from .frame_objects import FrameObjects
 from .object_tubes import ObjectTubes
 from .stage_folder import StageFolder
@@ -14,6 +25,7 @@ __all__ = [
     'SENTENCES',
     'FileDigests',
     'FrameObjects',
+    'NoSpaceError',
     'ObjectTubes',
     'StageFolder',
     'TubeSpec',
@@ -22,11 +34,15 @@ __all__ = [
     'captions_path',
     'digest',
     'file_digest',
+    'free_space',
     'load_fitting_weights',
     'measurement_path',
+    'megabytes',
     'read_captions',
     'read_checkpoint',
     'read_weights',
+    'remove_temporaries',
+    'reserved_array',
     'tubes_path',
     'weights_digest',
     'write_captions',

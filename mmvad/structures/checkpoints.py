@@ -35,8 +35,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{path}: no such checkpoint') from error
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        # torch goes on about its options; of its own reason only the first line is about the file.
+        why = str(error).partition('Unpickler error: ')[2].strip() or str(error)
+        why = why.partition('\n')[0]
         raise ValueError(
-            f'{path}: cannot be loaded as plain weights ({error}). Where you trust its origin, '
+            f'{path}: cannot be loaded as plain weights ({why}). Where you trust its origin, '
             "convert it once: torch.save({'state_dict': torch.load(FILE, weights_only=False)"
             "['state_dict']}, NEW)"
         ) from error

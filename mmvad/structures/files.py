@@ -2,13 +2,62 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+#: What the system says where a file, or what a user has, can grow no more.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TEMPORARY = re.compile(r'\..*\.(\d+)\.tmp(\.[^.]*)?')
+
+
+class NoSpaceError(OSError):
+    """There is no room for a file; ``filename`` says which, ``strerror`` how much there is.
+
+    Args:
+        path: The file, or the folder that files are for.
+        code: The system's number of the error.
+        needed: Bytes that it takes, where that is known.
+    """
+
+    def __init__(
+        self, path: str | Path, code: int = errno.ENOSPC, needed: int | None = None
+    ) -> None:
+        wanted = '' if needed is None else f'{megabytes(needed)} needed, '
+        room = f'{wanted}{megabytes(free_space(path))} free'
+        super().__init__(code, f'{os.strerror(code).lower()} ({room})', str(path))
+        self.needed = needed
+
+    @classmethod
+    def of(cls, error: OSError, path: str | Path) -> NoSpaceError | None:
+        """What an error says of ``path``, if it is that there is no room.
+
+        An error that names a file of its own keeps it.
+        """
+        if isinstance(error, cls) or error.errno not in _FULL:
+            return None
+        return cls(error.filename or path, error.errno)
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes in words."""
+    return f'{count / 1e6:,.1f} MB'
+
+
+def free_space(path: str | Path) -> int:
+    """Bytes that are free where a file is or will be."""
+    path = Path(path).absolute()
+    return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
 
 @contextmanager
@@ -17,6 +66,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The suffix is kept, since writers choose their format by it. After an error the temporary file
     is removed and ``path`` is as it was.
+
+    Raises:
+        NoSpaceError: The temporary file could not be written for lack of room, whatever its writer
+            made of that; it names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,8 +77,66 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield tmp
         os.replace(tmp, path)
+    except (OSError, RuntimeError) as error:
+        if code := _no_room(error, tmp):
+            raise NoSpaceError(path, code, getattr(error, 'needed', None)) from error
+        raise
     finally:
         tmp.unlink(missing_ok=True)
+
+
+def _no_room(error: OSError | RuntimeError, tmp: Path) -> int | None:
+    """The number of the error, if it is that ``tmp`` cannot grow."""
+    if isinstance(error, OSError) and error.errno is not None:
+        of_others = error.filename not in (None, str(tmp))
+        return error.errno if error.errno in _FULL and not of_others else None
+    # numpy and torch do not say why they could not write; the system does, asked once more.
+    try:
+        with tmp.open('ab') as file:
+            file.write(bytes(1 << 16))
+    except OSError as again:
+        return again.errno if again.errno in _FULL else None
+    return None
+
+
+def remove_temporaries(root: str | Path) -> list[Path]:
+    """Remove what :func:`atomic_path` left anywhere below a folder in processes that were killed.
+
+    What a process of this machine may be writing, such as another tool, stays.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for path in Path(root).rglob('.*.tmp*'):
+        found = _TEMPORARY.fullmatch(path.name)
+        if not (found and path.is_file()):
+            continue
+        # In containers a process often has the number of the one before it.
+        if int(found[1]) == os.getpid() or not Path('/proc', found[1]).exists():
+            path.unlink()
+            removed.append(path)
+    return removed
+
+
+def reserved_array(path: Path, dtype: DTypeLike, shape: Sequence[int]) -> np.memmap:
+    """A new ``.npy`` file as a map, whose room on the disk is taken at once.
+
+    A map as such takes it page by page, and SIGBUS ends the process where the disk is full by then.
+
+    Raises:
+        NoSpaceError: If there is not enough room.
+    """
+    needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    try:
+        array = np.lib.format.open_memmap(path, mode='w+', dtype=dtype, shape=tuple(shape))
+        with path.open('r+b') as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpaceError(path, error.errno, needed) from error
+        raise
+    return array
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -66,7 +177,7 @@ class FileDigests:
         self.cache = Path(cache)
         try:
             known = json.loads(self.cache.read_text())
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             known = None
         # It only saves time: what it lacks is read again.
         self._known: dict[str, str] = known if isinstance(known, dict) else {}

@@ -44,6 +44,16 @@ class WorkDir:
         return self.root / f'{stamp}.log'
 
     @property
+    def lock(self) -> Path:
+        """Held by the kernel while a run is at work; the file itself says nothing."""
+        return self.root / '.run.lock'
+
+    @property
+    def holder(self) -> Path:
+        """Which process holds the lock, for who finds it taken."""
+        return self.root / '.run.json'
+
+    @property
     def digests(self) -> Path:
         """What is remembered of files' contents, see :class:`~mmvad.structures.FileDigests`."""
         return self.root / 'digests.json'

@@ -210,6 +210,7 @@ def write_video(images: Iterable[np.ndarray], path: str | Path, fps: float) -> N
     Raises:
         ValueError: The name does not end in .mp4, fps is not positive, there are no pictures,
             their sizes differ, or this OpenCV cannot write the format.
+        OSError: The file could not be written, for lack of room or another reason.
     """
     path = Path(path)
     if path.suffix != '.mp4':
@@ -218,7 +219,7 @@ def write_video(images: Iterable[np.ndarray], path: str | Path, fps: float) -> N
         raise ValueError(f'{path}: expected a positive number of frames per second, got {fps}')
     with atomic_path(path) as temporary:
         writer = cv2.VideoWriter()
-        shape = None
+        shape, count = None, 0
         try:
             for image in images:
                 if shape is None:
@@ -232,10 +233,19 @@ def write_video(images: Iterable[np.ndarray], path: str | Path, fps: float) -> N
                     raise ValueError(f'{path}: picture of {image.shape} after ones of {shape}')
                 # The codec halves the colour planes, so both sides have to be even.
                 writer.write(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE))
+                count += 1
         finally:
             writer.release()
         if shape is None:
             raise ValueError(f'{path}: no pictures to write')
+        # OpenCV says nothing of what it could not write.
+        written = cv2.VideoCapture(str(temporary))
+        whole = written.get(cv2.CAP_PROP_FRAME_COUNT) == count
+        written.set(cv2.CAP_PROP_POS_FRAMES, count - 1)
+        whole = written.read()[0] and whole
+        written.release()
+        if not whole:
+            raise OSError(f'{path}: OpenCV could not write all {count} pictures')
 
 
 def write_annotated_video(

@@ -101,19 +101,19 @@ def generate_captions(
             for sample in _frame_objects(videos, video, tubes[video], spec.steps, stride, every)
         )
         write_json(state, captioner.state())
-    bar = progress('captions', 'tubes', len(spec.strides) * sum(map(len, tubes.values())))
-    for stride, (video, video_tubes) in product(spec.strides, tubes.items()):
-        path = captions_path(folder.path, video, stride)
-        if path.exists():
-            bar.update(len(video_tubes))
-            continue
-        captions = []
-        for sample in _frame_objects(videos, video, video_tubes, spec.steps, stride):
-            captions += captioner.caption(sample)
-            bar.update(len(sample))
-        write_captions(path, video_tubes, captions)
-        folder.checkpoint()
-    bar.close()
+    total = len(spec.strides) * sum(map(len, tubes.values()))
+    with progress('captions', 'tubes', total) as bar:
+        for stride, (video, video_tubes) in product(spec.strides, tubes.items()):
+            path = captions_path(folder.path, video, stride)
+            if path.exists():
+                bar.update(len(video_tubes))
+                continue
+            captions = []
+            for sample in _frame_objects(videos, video, video_tubes, spec.steps, stride):
+                captions += captioner.caption(sample)
+                bar.update(len(sample))
+            write_captions(path, video_tubes, captions)
+            folder.checkpoint()
 
 
 def _frame_objects(

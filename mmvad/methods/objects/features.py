@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 import numpy as np
 from mmengine.device import get_device
+from torch import Tensor
 
 from mmvad.engine import BaseStage, Job
 from mmvad.engine.progress import progress
 from mmvad.models import ObjectVAD
 from mmvad.registry import STAGES
-from mmvad.structures import atomic_path, measurement_path
+from mmvad.structures import (
+    NoSpaceError,
+    atomic_path,
+    free_space,
+    measurement_path,
+    megabytes,
+    reserved_array,
+)
 
 from .sweeps import measure_tubes
 from .tubes import load_tubes, tube_fields
@@ -55,33 +65,61 @@ class FeaturesStage(BaseStage):
     def run(self, job: Job) -> None:
         model = self.build_model(job).to(get_device()).eval()
         videos, tubes = job.videos(job.split), load_tubes(job, f'tubes/{job.split}')
-        bar = progress('features', 'tubes', sum(map(len, tubes.values())))
-        for video, held in tubes.items():
+        todo = {}
+        for video in tubes:
             paths = {name: measurement_path(job.path, name, video) for name in model.measurements}
-            if all(path.exists() for path in paths.values()):
-                bar.update(len(held))
-                continue
-            with ExitStack() as stack:
-                files = {n: stack.enter_context(atomic_path(path)) for n, path in paths.items()}
-                arrays: dict[str, np.ndarray] = {}
-                for rows, measured in measure_tubes(
-                    videos.source(video), held, model, video, self.batch_size, self.num_workers
-                ):
-                    for name, values in measured.items():
-                        if name not in arrays:
-                            # Opened as a map, since a long crowded video's exceed the memory.
-                            arrays[name] = np.lib.format.open_memmap(
-                                files[name],
-                                mode='w+',
-                                dtype=values.numpy().dtype,
-                                shape=(len(held), *values.shape[1:]),
-                            )
-                        arrays[name][rows] = values.numpy()
-                    bar.update(len(rows))
-                for name, file in files.items():
-                    if name in arrays:
-                        arrays[name].flush()
-                    else:
-                        np.save(file, np.zeros((0, 0), np.float32))
-            job.folder.checkpoint()
-        bar.close()
+            if not all(path.exists() for path in paths.values()):
+                todo[video] = paths
+        total, left = (sum(len(tubes[video]) for video in some) for some in (tubes, todo))
+        told = False
+        with progress('features', 'tubes', total) as bar:
+            bar.update(total - left)
+            for video, paths in todo.items():
+                held = tubes[video]
+                with ExitStack() as stack:
+                    files = {n: stack.enter_context(atomic_path(path)) for n, path in paths.items()}
+                    arrays: dict[str, np.ndarray] = {}
+                    for rows, measured in measure_tubes(
+                        videos.source(video), held, model, video, self.batch_size, self.num_workers
+                    ):
+                        if not told:
+                            _tell_space(job, measured, left)
+                            told = True
+                        for name, values in measured.items():
+                            if name not in arrays:
+                                # As a map, since a long crowded video's exceed the memory.
+                                arrays[name] = reserved_array(
+                                    files[name],
+                                    values.numpy().dtype,
+                                    (len(held), *values.shape[1:]),
+                                )
+                            arrays[name][rows] = values.numpy()
+                        bar.update(len(rows))
+                    for name, file in files.items():
+                        if name in arrays:
+                            arrays[name].flush()
+                        else:
+                            np.save(file, np.zeros((0, 0), np.float32))
+                job.folder.checkpoint()
+
+
+def _tell_space(job: Job, measured: Mapping[str, Tensor], tubes: int) -> None:
+    """Say what the rest of the stage will write, known from the first batch.
+
+    Args:
+        job: Whose stage.
+        measured: Of some tubes.
+        tubes: How many are still to be measured.
+
+    Raises:
+        NoSpaceError: If that is more than there is room for.
+    """
+    needed = sum(
+        tubes * math.prod(values.shape[1:]) * values.element_size() for values in measured.values()
+    )
+    free = free_space(job.path)
+    job.logger.info(
+        f'Stage {job.name}: {tubes} tubes need {megabytes(needed)}, {megabytes(free)} are free'
+    )
+    if needed > free:
+        raise NoSpaceError(job.path, needed=needed)
