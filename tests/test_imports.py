@@ -31,6 +31,8 @@ ALLOWED = {
     '': {'compat', 'version'},
     'compat': set(),
     'version': set(),
+    # What tools do around their work.
+    'cli': set(),
     'registry': set(),
     'structures': set(),
     'evaluation.functional': set(),

@@ -19,10 +19,11 @@ import sys
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 os.environ.setdefault('OPENCV_LOG_LEVEL', 'OFF')
 
+from mmvad import cli  # noqa: E402
 from mmvad.preparation.doctor import CannotExamine, examine  # noqa: E402
 
 
-def main() -> int:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,7 +36,10 @@ def main() -> int:
         help='decode the first, middle and last image of folders, believe video files',
     )
     parser.add_argument('--json', action='store_true', help='print all findings as JSON')
-    args = parser.parse_args()
+    return parser
+
+
+def main(args: argparse.Namespace) -> int:
     # Names in annotation files may hold characters that the terminal does not know.
     sys.stdout.reconfigure(errors='backslashreplace')
     sys.stderr.reconfigure(errors='backslashreplace')
@@ -56,4 +60,4 @@ def _progress(done: int, of: int, video: str) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    cli.run(main, make_parser())

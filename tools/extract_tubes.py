@@ -1,6 +1,6 @@
 """Find the objects of every video of a staged config: train.py's stage ``tubes``."""
 
-from train import main
+from train import run
 
 if __name__ == '__main__':
-    main(stage='tubes')
+    run(stage='tubes')

@@ -1,6 +1,6 @@
 """Describe every training tube of a staged config: train.py's stage ``captions``."""
 
-from train import main
+from train import run
 
 if __name__ == '__main__':
-    main(stage='captions')
+    run(stage='captions')

@@ -21,6 +21,7 @@ from mmengine.registry import DefaultScope
 from pycocotools import mask as coco_mask
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad import cli
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.frames import list_images
 from mmvad.engine import read_config
@@ -168,7 +169,7 @@ def pseudo_boxes(
     return dict(images=images, annotations=kept, categories=[dict(id=1, name=CATEGORY)])
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -191,7 +192,10 @@ def main() -> None:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings: key=value ...'
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('pseudo_boxes', scope_name='mmvad')
     proposer = PROPOSERS.build(cfg.proposer) if cfg.get('proposer') else None
@@ -212,4 +216,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main, make_parser())

@@ -8,11 +8,12 @@ from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad import cli
 from mmvad.engine import read_config
 from mmvad.registry import RUNNERS
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='of a staged config: its model file')
@@ -20,8 +21,10 @@ def main() -> None:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings: key=value ...'
     )
-    args = parser.parse_args()
+    return parser
 
+
+def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options, args.work_dir)
     cfg.load_from = args.checkpoint
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
@@ -29,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main, make_parser(), '; the same command goes on from here')

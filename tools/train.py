@@ -9,11 +9,12 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad import cli
 from mmvad.engine import read_config
 from mmvad.registry import RUNNERS
 
 
-def parse_args() -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='where logs, stages and weights go')
@@ -35,9 +36,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parser
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
@@ -59,14 +58,20 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def main(stage: str | None = None) -> None:
-    """Train; ``stage`` is what the tools of single stages run."""
-    args = parse_args()
-    args.stage = stage or args.stage
+def main(args: argparse.Namespace) -> None:
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_args(read_config(args.config, args.cfg_options, args.work_dir), args)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
 
 
+def run(stage: str | None = None) -> None:
+    """Train from the command line; ``stage`` is what the tools of single stages run."""
+    parser = make_parser()
+    if stage:
+        parser.set_defaults(stage=stage)
+    cli.run(main, parser, '; the same command goes on from here')
+
+
 if __name__ == '__main__':
-    main()
+    run()

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad import cli
 from mmvad.datasets import TubeSweep, inference_pipeline, sweep
 from mmvad.datasets.transforms import TokenizeCaptions
 from mmvad.engine import read_config
@@ -98,13 +99,16 @@ def learned_rows(
     return rows, patterns
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='staged config file of a method that scores objects')
     parser.add_argument('--frames', type=int, default=60, help='frames to measure on')
     parser.add_argument('--batch-size', type=int, help='tubes; default: that of stage features')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
-    args = parser.parse_args()
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('benchmark', scope_name='mmvad')
     device = torch.device(get_device())
@@ -176,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main, make_parser())

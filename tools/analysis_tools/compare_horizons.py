@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad import cli
 from mmvad.datasets import MeasurementDataset
 from mmvad.methods.objects import read_model_file, stored_measurements
 from mmvad.models import LocalVAD
@@ -81,7 +82,7 @@ def figures(
     return metric.evaluate(len(test))
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('work_dir', type=Path, help='of a complete run')
     parser.add_argument('--model-file', default='localvad.pth', help='its name (localvad.pth)')
@@ -91,7 +92,10 @@ def main() -> None:
     parser.add_argument('--targets', nargs='+', default=['branches'])
     parser.add_argument('--num-tubes', type=int, default=10000, help='training tubes to learn from')
     parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
     DefaultScope.get_instance('compare_horizons', scope_name='mmvad')
     cfg, _ = read_model_file(args.work_dir / args.model_file)
     longest = cfg.model.tube.horizon
@@ -143,4 +147,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main, make_parser())

@@ -19,6 +19,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad import cli
 from mmvad.engine import read_config
 from mmvad.methods.objects import build_model, stored_measurements
 from mmvad.models import LocalVAD, ObjectScorer
@@ -51,7 +52,7 @@ def linear_predictor(patterns: Tensor, components: int, window: int, unseen: int
     return lambda values: torch.from_numpy(ridge.predict(encode(values))).unflatten(1, shape)
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='staged config file')
     parser.add_argument('work_dir', type=Path, help='work dir of its complete run')
@@ -59,7 +60,10 @@ def main() -> None:
         '--num-tubes', type=int, help='training tubes to fit on; default: those of stage calibrate'
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
-    args = parser.parse_args()
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('compare_predictors', scope_name='mmvad')
 
@@ -125,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main, make_parser())

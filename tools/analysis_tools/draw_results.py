@@ -19,6 +19,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad import cli
 from mmvad.datasets import VideoDataset, inference_pipeline
 from mmvad.engine import read_config
 from mmvad.evaluation.samples import chosen_channel
@@ -96,14 +97,17 @@ def patterns_of(
     return pictures
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='staged config file')
     parser.add_argument('work_dir', type=Path, help='work dir of its complete run')
     parser.add_argument('prefix', help='of the pictures, such as docs/ped2')
     parser.add_argument('--objects', type=int, default=10, help='objects of each kind')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
-    args = parser.parse_args()
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('draw_results', scope_name='mmvad')
     videos: VideoDataset = DATASETS.build(cfg.test_dataset)
@@ -181,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main, make_parser())

@@ -1,0 +1,111 @@
+"""What all tools do around their work: errors of input in one line, an orderly end by a signal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+# `timeout` and some terminals send a signal twice; one that comes later is meant.
+_ONCE = 1.0  # seconds
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the program to end; what libraries do at Ctrl-C is right then too."""
+
+
+class _Signals:
+    """Turns SIGTERM and SIGINT into :class:`Stopped`, so that everything is cleaned up."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._since = 0.0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        # Workers: the main process ends them, whoever else got the terminal's Ctrl-C.
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.received and time.monotonic() - self._since < _ONCE:
+            return
+        self.received, self._since = signal.Signals(number), time.monotonic()
+        # Workers that got it as well are gone, of which torch would complain.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        raise Stopped(self.received.name)
+
+    @staticmethod
+    def _leave_to_parent() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def run(
+    main: Callable[[argparse.Namespace], int | None],
+    parser: argparse.ArgumentParser,
+    stopped: str = '',
+) -> NoReturn:
+    """Run a tool, and end the process.
+
+    - An error of input (ValueError, OSError, a type that no registry knows) is one line on stderr,
+      ``error: <file or key>: ...``, and exit code 1; ``--debug`` shows where it came up. Other
+      errors are faults of the program and keep their traceback.
+    - SIGTERM and SIGINT end it in order, with exit codes 143 and 130.
+
+    Args:
+        main: Gets the arguments; returns the exit code, None for 0.
+        parser: Of the arguments; ``--debug`` is added.
+        stopped: What to say after ``stopped by SIGTERM``.
+    """
+    parser.add_argument(
+        '--debug', action='store_true', help='show where in the program an error came up'
+    )
+    args = _parsed(parser)
+    signals = _Signals()
+    line = None
+    try:
+        code = main(args) or 0
+    except BaseException as error:
+        # Whatever became of it on its way, such as a complaint that workers are gone.
+        if signals.received:
+            line, code = f'stopped by {signals.received.name}{stopped}', 128 + signals.received
+        elif args.debug or not _of_input(error):
+            raise
+        else:
+            line, code = f'error: {describe(error)}', 1
+    # After the block: what the error held, such as bars and loaders, is closed by now.
+    if line:
+        print(line, file=sys.stderr, flush=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    sys.exit(code)
+
+
+def _parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    try:
+        return parser.parse_args()
+    except ValueError as error:  # MMEngine's DictAction, about `--cfg-options key`
+        parser.error(f'expected key=value ({error})')
+
+
+def _of_input(error: BaseException) -> bool:
+    if isinstance(error, KeyError):
+        return bool(re.match(r'\S+ is not in the \S+ registry', describe(error)))
+    return isinstance(error, (ValueError, OSError))
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, beginning with the file that the system names."""
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f'{error.filename}: {error.strerror}'
+    elif isinstance(error, KeyError) and error.args:
+        # MMEngine's registries go on about how to register; the name is what matters.
+        text = str(error.args[0]).partition(' Please check')[0]
+    else:
+        text = str(error)
+    return ' '.join(text.split()) or type(error).__name__
