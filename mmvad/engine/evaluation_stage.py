@@ -88,6 +88,8 @@ class EvaluationStage(BaseStage):
         figures = runner.test()
         seconds = dict(job.seconds(), **{self.name: round(job.folder.seconds, 1)})
         protocol = dict(self.evaluator, ground_truth=videos.ground_truth)
+        if videos.skipped:
+            protocol['left_out'] = videos.skipped
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
         metric = runner.test_evaluator.metrics[0]
         write_report(videos, job.work_dir, metric.scored, metric.final_channel, self.annotate)

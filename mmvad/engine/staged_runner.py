@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +22,7 @@ from mmvad.structures import (
     WorkDir,
     digest,
     file_digest,
+    write_json,
 )
 
 from .components import shaping_settings
@@ -96,13 +98,17 @@ class StagedRunner:
         for stage in stages:
             self._config(stage)
             stage.check(cfg)
+        self.digests = FileDigests(self.work_dir.digests)
         datasets = {split: self.videos(split) for split in self.splits}
         for videos in datasets.values():
+            self._leave_out_broken(videos)
             videos.labels  # noqa: B018
+        remarks = [
+            (split, *item) for split in datasets for item in datasets[split].remarks().items()
+        ]
         for stage in stages:
             stage.check_videos(cfg, datasets)
         make_work_dir(self.work_dir)
-        self.digests = FileDigests(self.work_dir.digests)
         self.logger = MMLogger.get_instance(
             self.name,
             log_file=str(self.work_dir.log(time.strftime('%Y%m%d_%H%M%S'))),
@@ -110,6 +116,8 @@ class StagedRunner:
             file_mode='a',  # a run that begins in the same second has a file of the same name
         )
         refuse_lost_lines(self.logger)
+        for split, video, found in remarks:
+            self.logger.warning(f'{split} video {video!r}: {"; ".join(found)}')
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> StagedRunner:
@@ -182,6 +190,7 @@ class StagedRunner:
             result = self._run_step(step, resume_from)
             if step.stage.evaluates:
                 figures.update(result or {})
+        self._tell_left_out()
         return figures
 
     def _run_step(self, step: Step, resume_from: str | None) -> dict[str, Any] | None:
@@ -283,7 +292,7 @@ class StagedRunner:
             videos = self.videos(split)
             # In their order, which says whose turn it is in training, and who is held out.
             held = [(video, self.digests.of(videos.files(video))) for video in videos.lengths]
-            self._inputs[split] = digest(held)
+            self._inputs[split] = digest(held, videos.value_range)
         return self._inputs[split]
 
     def _output(self, name: str) -> Output:
@@ -316,6 +325,37 @@ class StagedRunner:
             cfg = self.cfg.train_dataset if split == 'training' else self.cfg.test_dataset
             self._datasets[split] = DATASETS.build(cfg)
         return self._datasets[split]
+
+    def _leave_out_broken(self, videos: VideoDataset) -> None:
+        """Leave out videos that cannot be read to their end, where the dataset says so."""
+        if videos.on_error != 'skip':
+            return
+        # Reading all frames takes long: what came of it is kept, by what the files hold.
+        make_work_dir(self.work_dir)
+        path = self.work_dir.examined
+        try:
+            known = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            known = {}
+
+        def verdict(video: str) -> str:
+            key = digest(self.digests.of(videos.files(video)), videos.value_range, videos.limits)
+            if key not in known:
+                known[key] = videos.examine(video)
+                write_json(path, known)
+            return known[key]
+
+        videos.leave_out(verdict)
+
+    def _tell_left_out(self) -> None:
+        for split, videos in self._datasets.items():
+            if videos.skipped:
+                count = len(videos.skipped) + len(videos.lengths)
+                self.logger.warning(
+                    f'{len(videos.skipped)} of {count} {split} videos are left out '
+                    '(on_error=skip):\n'
+                    + '\n'.join(f'  {video}: {why}' for video, why in videos.skipped.items())
+                )
 
     def _seconds(self) -> dict[str, float]:
         """Seconds that each stage has taken so far, over its splits."""

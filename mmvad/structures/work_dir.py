@@ -59,6 +59,11 @@ class WorkDir:
         return self.root / 'digests.json'
 
     @property
+    def examined(self) -> Path:
+        """What came of reading all frames of videos, by what their files hold."""
+        return self.root / 'examined.json'
+
+    @property
     def metrics(self) -> Path:
         """Figures, seconds and protocol of the last test."""
         return self.root / 'metrics.json'
