@@ -17,6 +17,7 @@ import pytest
 from conftest import REPO
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from mmvad import cli
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
 from mmvad.datasets.ground_truth.labels import read_labels
@@ -370,13 +371,10 @@ class TestTool:
             with warnings.catch_warnings():
                 warnings.simplefilter('error', RuntimeWarning)
                 try:
-                    tool.run()
-                except SystemExit as error:
-                    # What Python prints to stderr before it exits with 1.
-                    assert isinstance(error.code, str) and error.code.startswith('error: ')
-                    assert len(error.code.splitlines()) == 1
+                    tool.main(tool.make_parser().parse_args())
+                except (ValueError, OSError) as error:
                     assert capsys.readouterr() == ('', '')
-                    return error.code.removeprefix('error: ')
+                    return cli.describe(error)
             self.out = capsys.readouterr().out
             return ''
 

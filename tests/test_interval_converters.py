@@ -594,16 +594,18 @@ class TestUBnormal:
 
 
 @pytest.mark.parametrize('name', ['ubnormal', 'ucf_crime', 'xd_violence'])
-def test_command_line(tmp_path, monkeypatch, name):
+def test_command_line(tmp_path, monkeypatch, capsys, name):
     module = script(name)
     calls = []
     convert = SimpleNamespace(call=lambda root, **options: calls.append((root, options))).call
     monkeypatch.setattr('sys.argv', [name, str(tmp_path), '--clip'])
-    module.main(convert, module.__doc__, module.OPTIONS)
+    with pytest.raises(SystemExit, match='0'):
+        module.main(convert, module.__doc__, module.OPTIONS)
     assert calls == [(tmp_path, dict(subset=False, clip=True))]
     monkeypatch.setattr('sys.argv', [name, str(tmp_path)])
-    with pytest.raises(SystemExit, match=f'error: {tmp_path}'):
+    with pytest.raises(SystemExit, match='1'):
         module.main(module.convert, module.__doc__, module.OPTIONS)
+    assert capsys.readouterr().err.startswith(f'error: {tmp_path}')
 
 
 @pytest.mark.parametrize('name', ['ubnormal', 'ucf_crime', 'xd_violence'])

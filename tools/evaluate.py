@@ -29,6 +29,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
+from mmvad import cli
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import read_regions
 from mmvad.evaluation.functional import build_smoother, kept_frames
@@ -38,7 +39,7 @@ from mmvad.registry import DATASETS
 from mmvad.structures import write_json
 
 
-def parse_args() -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -66,8 +67,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', type=Path, help='write everything as JSON, into a folder that exists'
     )
-    parser.add_argument('--debug', action='store_true', help='tracebacks in place of one line')
-    return parser.parse_args()
+    return parser
 
 
 @contextmanager
@@ -287,19 +287,5 @@ def main(args: argparse.Namespace) -> None:
             raise OSError(f'--out: {args.out}: not written: {error.strerror}') from error
 
 
-def run() -> None:
-    """Tell what is wrong with the input in one line; all other errors are faults of the program."""
-    args = parse_args()
-    try:
-        main(args)
-    except (ValueError, OSError) as error:
-        if args.debug:
-            raise
-        # The system's own errors say the file apart from the message.
-        named = isinstance(error, OSError) and error.filename is not None
-        text = f'{error.filename}: {error.strerror}' if named else str(error)
-        raise SystemExit(f'error: {" ".join(text.splitlines())}') from error
-
-
 if __name__ == '__main__':
-    run()
+    cli.run(main, make_parser())

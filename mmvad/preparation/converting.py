@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mmvad import cli
 from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_annotations
 from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource, by_number, is_hidden
 
@@ -40,15 +41,14 @@ def main(
     parser.add_argument('root', type=Path, help="the dataset's folder; the files are written there")
     for name, arguments in (options or {}).items():
         parser.add_argument(name, **arguments)
-    args = vars(parser.parse_args())
-    root = args.pop('root')
-    try:
-        if not root.is_dir():
-            raise FileNotFoundError(f"{root}: no such folder; expected the dataset's folder")
-        convert(root, **args)
-    except (ValueError, OSError) as error:
-        # Data that is off is no fault of the program: a message says more than a traceback.
-        raise SystemExit(f'error: {error}') from error
+    names = [name.lstrip('-').replace('-', '_') for name in options or {}]
+
+    def run(args: argparse.Namespace) -> None:
+        if not args.root.is_dir():
+            raise FileNotFoundError(f"{args.root}: no such folder; expected the dataset's folder")
+        convert(args.root, **{name: getattr(args, name) for name in names})
+
+    cli.run(run, parser)
 
 
 def finish(
