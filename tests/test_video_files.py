@@ -8,17 +8,22 @@ from __future__ import annotations
 import fractions
 import pickle
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from mmvad.datasets import FrameLimits, FrameSource, TubeDataset, video_file
 from mmvad.datasets.samplers import EpochSubsetSampler
 from mmvad.datasets.video_dataset import VideoDataset
 from mmvad.datasets.video_file import VideoFile
+from mmvad.methods.objects import find_tubes, measure_tubes
+from mmvad.models import ObjectVAD
+from mmvad.proposals import ForegroundProposer
 from mmvad.structures import ObjectTubes, tubes_path
 
 H, W = 96, 128
@@ -284,3 +289,50 @@ class TestCost:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 8 * 2**20
+
+
+class TestLength:
+    """Memory is that of a window of frames, however long the video is."""
+
+    def peak(self, count: int, size: tuple[int, int]) -> float:
+        """Of finding tubes and measuring them, 2**20 bytes."""
+
+        class Long(Sequence):
+            def __len__(self) -> int:
+                return count
+
+            def __getitem__(self, index: int) -> np.ndarray:
+                frame = np.full((*size, 3), 90, np.uint8)
+                x = 5 * index % (size[1] - size[1] // 8)
+                frame[size[0] // 4 : size[0] // 2, x : x + size[1] // 8] = 200
+                frame[0, 0] = index % 251
+                return frame
+
+        model = ObjectVAD(
+            dict(
+                flow=dict(type='ComputeTubeFlow', short_side=60, keep_mb=1),
+                crop_size=(32, 32),
+                measure=dict(attributes=dict(type='MeasureAttributes')),
+            )
+        )
+        tracemalloc.start()
+        proposer = ForegroundProposer(background_frames=20)
+        tubes = find_tubes(Long(), proposer, 6, stride=max(1, count // 300))
+        for _ in measure_tubes(Long(), tubes, model, 'long', batch_size=8):
+            pass
+        peak = tracemalloc.get_traced_memory()[1] / 2**20
+        tracemalloc.stop()
+        assert len(tubes) >= min(count, 300) - 20
+        return peak
+
+    def test_ten_times_as_long(self):
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            short, long = self.peak(300, (60, 80)), self.peak(3000, (60, 80))
+        assert long < 1.2 * short + 1, (short, long)
+
+    def test_4k(self):
+        """A background of 20 frames, a window of a tube and its flow, and some work space."""
+        size = (2160, 3840)
+        frame = 3 * size[0] * size[1] / 2**20
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            assert self.peak(40, size) < (20 + 8 + 20) * frame
