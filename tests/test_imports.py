@@ -44,7 +44,7 @@ ALLOWED = {
     'evaluation': GROUND | {'evaluation.functional'},
     'visualization': GROUND,
     # What only prepares data: nothing of the flow needs it.
-    'preparation': GROUND | {'datasets', 'evaluation.functional'},
+    'preparation': GROUND | {'cli', 'datasets', 'evaluation.functional'},
     # The engine knows no method: neither models nor detectors nor captioners.
     'engine': GROUND | {'datasets', 'evaluation', 'evaluation.functional', 'visualization', ''},
     # Those of one method know the engine and what methods share, never another method.

@@ -39,7 +39,7 @@ def run(tool, tmp_path_factory):
             argv = ['pseudo_boxes.py', str(folder / 'config.py'), '--out', str(out), *args]
             patch.setattr(sys, 'argv', argv)
             with DefaultScope.overwrite_default_scope('mmvad'):
-                tool.main()
+                tool.main(tool.make_parser().parse_args())
         return out
 
     return run
@@ -123,7 +123,7 @@ class TestFile:
         frames(walkers([(10, 30)])).dump(tmp_path / 'config.py')
         monkeypatch.setattr(sys, 'argv', ['pseudo_boxes.py', str(tmp_path / 'config.py')])
         with DefaultScope.overwrite_default_scope('mmvad'):
-            tool.main()
+            tool.main(tool.make_parser().parse_args())
         assert [p.name for p in (tmp_path / 'work').iterdir()] == ['pseudo_boxes.json']
 
 
