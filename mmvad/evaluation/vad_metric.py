@@ -91,6 +91,9 @@ class VADMetric(BaseMetric):
             there is no AUC.
     """
 
+    # The names are whole as they are; None would make MMEngine warn of that, run by run.
+    default_prefix = ''
+
     def __init__(
         self,
         score: str | None = None,
