@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,9 +21,9 @@ from mmvad.structures import (
     WorkDir,
     digest,
     file_digest,
-    write_json,
 )
 
+from .broken_videos import leave_out_broken, told
 from .components import shaping_settings
 from .config_check import check_config
 from .configs import RUNTIME, known_keys
@@ -101,7 +100,7 @@ class StagedRunner:
         self.digests = FileDigests(self.work_dir.digests)
         datasets = {split: self.videos(split) for split in self.splits}
         for videos in datasets.values():
-            self._leave_out_broken(videos)
+            leave_out_broken(videos, self.work_dir, self.digests)
             videos.labels  # noqa: B018
         remarks = [
             (split, *item) for split in datasets for item in datasets[split].remarks().items()
@@ -190,7 +189,8 @@ class StagedRunner:
             result = self._run_step(step, resume_from)
             if step.stage.evaluates:
                 figures.update(result or {})
-        self._tell_left_out()
+        for text in told(self._datasets):
+            self.logger.warning(text)
         return figures
 
     def _run_step(self, step: Step, resume_from: str | None) -> dict[str, Any] | None:
@@ -325,37 +325,6 @@ class StagedRunner:
             cfg = self.cfg.train_dataset if split == 'training' else self.cfg.test_dataset
             self._datasets[split] = DATASETS.build(cfg)
         return self._datasets[split]
-
-    def _leave_out_broken(self, videos: VideoDataset) -> None:
-        """Leave out videos that cannot be read to their end, where the dataset says so."""
-        if videos.on_error != 'skip':
-            return
-        # Reading all frames takes long: what came of it is kept, by what the files hold.
-        make_work_dir(self.work_dir)
-        path = self.work_dir.examined
-        try:
-            known = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
-            known = {}
-
-        def verdict(video: str) -> str:
-            key = digest(self.digests.of(videos.files(video)), videos.value_range, videos.limits)
-            if key not in known:
-                known[key] = videos.examine(video)
-                write_json(path, known)
-            return known[key]
-
-        videos.leave_out(verdict)
-
-    def _tell_left_out(self) -> None:
-        for split, videos in self._datasets.items():
-            if videos.skipped:
-                count = len(videos.skipped) + len(videos.lengths)
-                self.logger.warning(
-                    f'{len(videos.skipped)} of {count} {split} videos are left out '
-                    '(on_error=skip):\n'
-                    + '\n'.join(f'  {video}: {why}' for video, why in videos.skipped.items())
-                )
 
     def _seconds(self) -> dict[str, float]:
         """Seconds that each stage has taken so far, over its splits."""
