@@ -25,16 +25,19 @@ MMCV_INSTALL := $(PY) -c 'import torch.utils.cpp_extension as e; exit(e.CUDA_HOM
 	MMCV_WITH_OPS=1 $(PIP_INSTALL) --no-build-isolation
 
 .DELETE_ON_ERROR:
-.PHONY: help venv test demo lint clean
+.PHONY: help venv test test-faults demo lint clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
-		| while IFS='|' read -r name text; do printf '  make %-6s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
+		| while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 venv: $(VENV)/.stamp-mmvad  ## Make the virtual environment with the tested releases
 
 test: lint  ## Check the style and run every test
 	$(PY) -m pytest
+
+test-faults: venv  ## Damaged files by the thousand, killed runs, full disks: about an hour
+	$(PY) -m pytest tests/faults
 
 demo: venv  ## Train and score LocalVAD on the built-in synthetic dataset
 	$(PY) tools/train.py configs/localvad/plaza.py --work-dir work_dirs/demo

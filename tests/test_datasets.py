@@ -290,7 +290,7 @@ class TestLabels:
 
     def test_pickled_labels_are_refused(self, tmp_path):
         np.save(tmp_path / '01.npy', np.array([None]), allow_pickle=True)
-        with pytest.raises(ValueError, match='01.npy: not a plain .npy'):
+        with pytest.raises(ValueError, match='01.npy: expected real numbers'):
             read_labels('frame_masks', tmp_path, {'01': 1})
 
     def test_intervals_do_not_wrap_at_255(self, tmp_path):
@@ -735,7 +735,7 @@ class TestMeasurementDataset:
         with pytest.raises(ValueError, match=r'values/01.npy: expected a row for each of 5 tubes'):
             self.load(tmp_path)
         measurement_path(tmp_path / 'features', 'values', '01').write_bytes(b'no array')
-        with pytest.raises(ValueError, match='values/01.npy: not a plain .npy array'):
+        with pytest.raises(ValueError, match='values/01.npy: not a plain numpy file'):
             self.load(tmp_path)
         self.write(tmp_path, '01')
         self.write(tmp_path, '02')

@@ -168,7 +168,7 @@ class TestJson:
             (f'{{"a": [{"9" * 400}]}}', "video 'a', frame 0: .*got inf"),
             ('{"a": [true]}', "video 'a', frame 0: .*got True"),
             (f'{{"a": ["{"x" * 9999}"]}}', "video 'a', frame 0: .*got 'xxx"),
-            ('{"a": [1], "b": [], "a": [2]}', "video 'a' comes 2 times, expected each once"),
+            ('{"a": [1], "b": [], "a": [2]}', "key 'a' comes 2 times, expected each once"),
             ('{"a": 1}', 'expected an object with a list of scores a video'),
             ('', 'not JSON: Expecting value: line 1'),
         ],

@@ -6,8 +6,8 @@ Shape letters: F frames of a video, H x W a frame, n objects of a video.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -116,17 +116,26 @@ class VADInferencer:
         device: str | None = None,
         batch_size: int = 64,
     ) -> None:
+        self._of_file: Callable[[], AbstractContextManager] = nullcontext
         if not isinstance(model, ObjectVAD):
+            self._of_file = partial(_named, model)
             model = init_model(model, device)
         elif device is not None:
             model = model.to(device).optimize_for_inference()
         self.model = model
+        self.batch_size = batch_size
+        #: Videos that the last call left out, and why.
+        self.skipped: dict[str, str] = {}
+        with self._of_file():
+            self._configure(proposer)
+
+    def _configure(self, proposer: BaseProposer | Mapping[str, Any] | None) -> None:
+        """Set up what the model's config says, besides the model."""
         if self.model.scorer is None or not self.model.scorer.fitted:
             raise ValueError(
                 'model: not calibrated; expected a complete model file, which training leaves at '
                 'the top of its work dir'
             )
-        self.batch_size = batch_size
         cfg = self.model.cfg
         with DefaultScope.overwrite_default_scope('mmvad'):
             proposer = proposer or cfg.get('proposer')
@@ -137,6 +146,8 @@ class VADInferencer:
                 )
             if isinstance(proposer, Mapping):
                 proposer = PROPOSERS.build(proposer)
+            if not isinstance(proposer, BaseProposer):
+                raise ValueError(f'proposer: expected one or its config, got {proposer!r:.100}')
             finals = [s for s in build_stages(cfg) if isinstance(s, EvaluationStage)]
         self.proposer: BaseProposer = proposer
         evaluator = finals[0].evaluator if finals else {}
@@ -149,8 +160,6 @@ class VADInferencer:
             value_range=read.get('value_range'),
             limits=FrameLimits.of(read.get('limits')),
         )
-        #: Videos that the last call left out, and why.
-        self.skipped: dict[str, str] = {}
         self.channel = chosen_channel(
             evaluator.get('score'), tuple(evaluator.get('channels') or self.model.scorer.channels)
         )
@@ -244,7 +253,9 @@ class VADInferencer:
         )
         scores = {channel: np.zeros(len(tubes), np.float32) for channel in model.scorer.channels}
         for rows, measured in measure_tubes(frames, tubes, model, video, self.batch_size):
-            for channel, values in model.score(measured).items():
+            with self._of_file():
+                found = model.score(measured)
+            for channel, values in found.items():
                 scores[channel][rows] = values.cpu().numpy()
         details = score_video(
             tubes.frames,
@@ -257,6 +268,17 @@ class VADInferencer:
             policy=self.policy,
         )
         return VideoResult(video, details.final[self.channel], self.channel, details)
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Names a model file in whatever comes of a config or weights that are not as they were."""
+    try:
+        yield
+    except OSError:
+        raise  # it names a file that the config names
+    except Exception as error:
+        raise ValueError(f'{path}: {" ".join(str(error).split())[:500]}') from error
 
 
 def _videos(inputs: Video | Sequence[Video]) -> Iterable[tuple[str, Path | Sequence[np.ndarray]]]:

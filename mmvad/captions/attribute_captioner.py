@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
@@ -101,13 +102,22 @@ class AttributeCaptioner(BaseCaptioner):
         Raises:
             ValueError: If a field is missing or has another length; the message names it.
         """
+        if not isinstance(state, dict):
+            raise ValueError(f'AttributeCaptioner state: expected a dict, got {brief(state)}')
         edges = state.get('edges')
         if not isinstance(edges, dict):
-            raise ValueError(f'AttributeCaptioner state: edges: expected a dict, got {edges!r}')
+            raise ValueError(
+                f'AttributeCaptioner state: edges: expected a dict, got {brief(edges)}'
+            )
         self._state = dict(
             height=_numbers('height', state.get('height'), 3),
             edges={name: _numbers(name, edges.get(name), len(WORDS[name]) - 1) for name in WORDS},
         )
+        if unsorted := next((n for n, e in self._state['edges'].items() if e != sorted(e)), None):
+            raise ValueError(
+                f'AttributeCaptioner state: {unsorted}: expected ascending numbers, got '
+                f'{edges[unsorted]!r}'
+            )
 
     def caption(self, sample: FrameObjects) -> list[dict[str, str]]:
         self._fitted()
@@ -161,13 +171,12 @@ def levels(name: str) -> list[float]:
 
 
 def _numbers(name: str, values: Any, length: int) -> list[float]:
-    if (
-        not isinstance(values, list)
-        or len(values) != length
-        or not all(isinstance(value, int | float) for value in values)
-    ):
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    # JSON's numbers may be of any length, and NaN.
+    if not numbers or len(values) != length or not all(abs(v) < float('inf') for v in values):
         raise ValueError(
-            f'AttributeCaptioner state: {name}: expected {length} numbers, got {values!r}'
+            f'AttributeCaptioner state: {name}: expected {length} finite numbers, got '
+            f'{brief(values)}'
         )
     return [float(value) for value in values]
 

@@ -56,8 +56,13 @@ def read_vocabulary(path: str | Path) -> tuple[str, ...]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such vocabulary file')
+    try:
+        # Windows programs write a byte order mark.
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: not UTF-8: {error.reason} at byte {error.start}') from error
     lines = {}
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         word = ' '.join(line.partition('#')[0].split())
         if not word:
             continue

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from mmvad.structures import atomic_path
+from mmvad.structures.json_files import unique_keys
 
 #: What ``metainfo`` must hold: names of the dataset and the split, and where the labels are from.
 METAINFO = ('dataset', 'split', 'ground_truth')
 
+_QUOTES = '"\''
 # Of one video, 38 days at 30 a second: labels are arrays of so many frames, whatever is on disk.
 _MOST_FRAMES = 100_000_000
 
@@ -56,27 +58,31 @@ class VideoAnnotation:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.video, str) and self.video):
-            raise ValueError(f'video: expected a name, got {self.video!r}')
+            raise ValueError(f'video: expected a name, got {brief(self.video)}')
         if not (_is_number(self.num_frames) and self.num_frames > 0):
-            raise ValueError(f'num_frames: expected a number above 0, got {self.num_frames!r}')
+            raise ValueError(f'num_frames: expected a number above 0, got {brief(self.num_frames)}')
         for name in ('scene', 'category'):
             if not isinstance(getattr(self, name), str):
-                raise ValueError(f'{name}: expected a text, got {getattr(self, name)!r}')
+                raise ValueError(f'{name}: expected a text, got {brief(getattr(self, name))}')
         for name in ('path', 'pixel_masks', 'tracks'):
             path = getattr(self, name)
             if path is None and name != 'path':
                 continue
             if not (isinstance(path, str) and path) or os.path.isabs(path) or _leaves(path):
                 raise ValueError(
-                    f"{name}: expected a path below the dataset's folder, got {path!r}"
+                    f"{name}: expected a path below the dataset's folder, got {brief(path)}"
                 )
         if not isinstance(self.intervals, (list, tuple)):
-            raise ValueError(f'intervals: expected pairs of frame numbers, got {self.intervals!r}')
+            raise ValueError(
+                f'intervals: expected pairs of frame numbers, got {brief(self.intervals)}'
+            )
         last, intervals = 0, []
         for interval in self.intervals:
             pair = isinstance(interval, (list, tuple)) and len(interval) == 2
             if not pair or not all(map(_is_number, interval)):
-                raise ValueError(f'intervals: expected pairs of frame numbers, got {interval!r}')
+                raise ValueError(
+                    f'intervals: expected pairs of frame numbers, got {brief(interval)}'
+                )
             start, end = interval
             if not last <= start < end <= self.num_frames:
                 raise ValueError(
@@ -134,7 +140,8 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
     file = Path(file)
     try:
         # Windows programs write a byte order mark.
-        content = json.loads(file.read_text(encoding='utf-8-sig'))
+        text = file.read_text(encoding='utf-8-sig')
+        content = json.loads(text, object_pairs_hook=unique_keys)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{file}: no such annotation file') from error
     except OSError as error:
@@ -154,15 +161,16 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
         where = f'{file}: data_list[{number}]'
         if not isinstance(entry, dict) or not {'video', 'path', 'num_frames'} <= set(entry):
             raise ValueError(f'{where}: expected an object with video, path and num_frames')
+        where += f' ({brief(entry["video"]).strip(_QUOTES)})'
         if unknown := sorted(set(entry) - known):
-            raise ValueError(f'{where} ({entry["video"]}): unknown fields {unknown}')
+            raise ValueError(f'{where}: unknown fields {brief(unknown)}')
         try:
             videos.append(VideoAnnotation(**entry))
         except ValueError as error:
-            raise ValueError(f'{where} ({entry["video"]}): {error}') from error
+            raise ValueError(f'{where}: {error}') from error
         if entry['num_frames'] > _MOST_FRAMES:
             raise ValueError(
-                f'{where} ({entry["video"]}): num_frames: expected at most {_MOST_FRAMES}, got '
+                f'{where}: num_frames: expected at most {_MOST_FRAMES}, got '
                 f'{brief(entry["num_frames"])}'
             )
     _check(str(file), content['metainfo'], videos)
@@ -171,14 +179,14 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
 
 def _check(file: str, metainfo: dict[str, Any], videos: Sequence[VideoAnnotation]) -> None:
     if not isinstance(metainfo, dict):
-        raise ValueError(f'{file}: metainfo: expected an object, got {metainfo!r}')
+        raise ValueError(f'{file}: metainfo: expected an object, got {brief(metainfo)}')
     if missing := [key for key in METAINFO if key not in metainfo]:
         raise ValueError(f'{file}: metainfo: missing {missing}')
     if not videos:
         raise ValueError(f'{file}: data_list: expected at least one video')
     times = Counter(video.video for video in videos)
     if twice := sorted(name for name, count in times.items() if count > 1):
-        raise ValueError(f'{file}: data_list: videos named twice: {twice[:5]}')
+        raise ValueError(f'{file}: data_list: videos named twice: {brief(twice)}')
 
 
 def _is_number(value: Any) -> bool:

@@ -74,21 +74,28 @@ def read_image(file: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
     Raises:
         ValueError: If it does not decode, or is a JPEG file that was cut short.
     """
-    if file.suffix.lower() not in ('.jpg', '.jpeg'):
-        # OpenCV refuses files of the other formats that are cut short, and reads PNG faster so.
-        image = cv2.imread(str(file), flags)
-    else:
-        data = file.read_bytes()
-        # Of a JPEG file, cv2.imread fills up with grey what is cut off, and says nothing. A whole
-        # file has an end marker behind its last scan; a preview in the header has its own before.
-        # The bytes of other formats, under a wrong suffix, mean nothing of that kind.
-        is_jpeg = data.startswith(b'\xff\xd8')
-        if is_jpeg and data.rfind(b'\xff\xd9') <= data.rfind(b'\xff\xda'):
-            raise ValueError(f'{file}: is cut short')
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    try:
+        image = _decoded(file, flags)
+    except cv2.error as error:
+        # A size beyond all bounds, which damaged headers state.
+        raise ValueError(f'{file}: does not decode as an image ({error.err})') from error
     if image is None:
         raise ValueError(f'{file}: does not decode as an image')
     return image
+
+
+def _decoded(file: Path, flags: int) -> np.ndarray | None:
+    if file.suffix.lower() not in ('.jpg', '.jpeg'):
+        # OpenCV refuses files of the other formats that are cut short, and reads PNG faster so.
+        return cv2.imread(str(file), flags)
+    data = file.read_bytes()
+    # Of a JPEG file, cv2.imread fills up with grey what is cut off, and says nothing. A whole file
+    # has an end marker behind its last scan; a preview in the header has its own before. The bytes
+    # of other formats, under a wrong suffix, mean nothing of that kind.
+    is_jpeg = data.startswith(b'\xff\xd8')
+    if is_jpeg and data.rfind(b'\xff\xd9') <= data.rfind(b'\xff\xda'):
+        raise ValueError(f'{file}: is cut short')
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
 
 
 class FrameSource(Sequence[np.ndarray]):

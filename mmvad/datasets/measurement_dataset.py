@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from reprlib import repr as brief
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from mmvad.registry import DATASETS
 from mmvad.structures import ObjectTubes, measurement_path, tubes_path
+from mmvad.structures.array_files import expect_numbers, map_npy
 
 from .video_dataset import VideoDataset
 
@@ -79,6 +81,7 @@ class MeasurementDataset(BaseDataset):
             video: {name: self._array(name, video, len(tubes)) for name in self.names}
             for video, tubes in self.tubes.items()
         }
+        self._check_rows()
         left_out = self.held_out(self.share)
         items = []
         for video, tubes in self.tubes.items():
@@ -98,15 +101,34 @@ class MeasurementDataset(BaseDataset):
         path = measurement_path(self.measurements, name, video)
         if not path.is_file():
             raise FileNotFoundError(f'{path}: no such measurements')
-        try:
-            array = np.load(path, mmap_mode='r' if count else None, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f'{path}: not a plain .npy array: {error}') from error
-        if len(array) != count:
-            raise ValueError(
-                f'{path}: expected a row for each of {count} tubes, got shape {array.shape}'
-            )
-        return array
+
+        def check(shape: tuple[int, ...], dtype: np.dtype) -> None:
+            expect_numbers(str(path), dtype)
+            if not dtype.isnative or dtype.itemsize > 8:
+                raise ValueError(f'{path}: {dtype} numbers, expected some that torch knows')
+            if shape[:1] != (count,):
+                raise ValueError(
+                    f'{path}: expected a row for each of {count} tubes, got shape {brief(shape)}'
+                )
+
+        return map_npy(path, check)
+
+    def _check_rows(self) -> None:
+        """That a measurement has one shape: they are joined."""
+        for name in self.names:
+            shapes = {
+                video: arrays[name].shape[1:]
+                for video, arrays in self.arrays.items()
+                # A video without tubes holds nothing to join: its arrays have no shape of a row.
+                if len(arrays[name])
+            }
+            first = next(iter(shapes), None)
+            if other := next((video for video in shapes if shapes[video] != shapes[first]), None):
+                paths = [measurement_path(self.measurements, name, v) for v in (first, other)]
+                raise ValueError(
+                    f'{paths[1]}: rows of shape {shapes[other]}, but of {shapes[first]} in '
+                    f'{paths[0]}'
+                )
 
     def held_out(self, share: float) -> dict[str, np.ndarray]:
         """Which tubes a model that is to be calibrated must not have learned from.
@@ -134,9 +156,9 @@ class MeasurementDataset(BaseDataset):
 
     def prepare_data(self, idx: int) -> dict:
         info = self.get_data_info(idx)
-        arrays, tubes = self.arrays[info['video']], self.tubes[info['video']]
+        tubes = self.tubes[info['video']]
         if not self.test_mode:
-            item = _rows(arrays, info['pick'])
+            item = self._rows(info['video'], info['pick'])
             return dict(inputs=item[self.single] if self.single else item)
         rows = tubes.at(info['pick'])
         sample = BaseDataElement(metainfo=dict(video=info['video'], frame=info['pick']))
@@ -144,7 +166,7 @@ class MeasurementDataset(BaseDataset):
             bboxes=torch.from_numpy(tubes.objects[rows].copy()),
             tubes=torch.arange(rows.start, rows.stop),
         )
-        return dict(inputs=_rows(arrays, rows), data_samples=sample)
+        return dict(inputs=self._rows(info['video'], rows), data_samples=sample)
 
     def subset(self, count: int, held_out: float = 0.0) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """At most ``count`` tubes spread evenly over the split.
@@ -163,9 +185,9 @@ class MeasurementDataset(BaseDataset):
         row = np.concatenate([np.arange(size) for size in sizes])
         marks = np.concatenate(list(self.held_out(held_out).values()))
         picks = np.linspace(0, len(row) - 1, min(count, len(row))).round().astype(int)
-        # A video without tubes holds nothing to join: its arrays have no shape of a row.
+        # A video without tubes is none of these.
         parts = [
-            _rows(self.arrays[videos[number]], row[picks[owner[picks] == number]])
+            self._rows(videos[number], row[picks[owner[picks] == number]])
             for number in np.unique(owner[picks])
         ]
         return (
@@ -174,7 +196,18 @@ class MeasurementDataset(BaseDataset):
             torch.from_numpy(marks[picks]),
         )
 
+    def _rows(self, video: str, rows: int | slice | np.ndarray) -> dict[str, Tensor]:
+        """Rows of every measurement, read into memory.
 
-def _rows(arrays: dict[str, np.ndarray], rows: int | slice | np.ndarray) -> dict[str, Tensor]:
-    """Rows of every measurement, read into memory."""
-    return {name: torch.from_numpy(np.array(array[rows])) for name, array in arrays.items()}
+        Raises:
+            ValueError: If they hold what is not finite. They are looked at as they are used: all
+                of them may be more than can be read at the start.
+        """
+        read = {}
+        for name, array in self.arrays[video].items():
+            values = np.array(array[rows])
+            if not np.isfinite(values).all():
+                path = measurement_path(self.measurements, name, video)
+                raise ValueError(f'{path}: holds values that are not finite')
+            read[name] = torch.from_numpy(values)
+        return read

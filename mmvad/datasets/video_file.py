@@ -105,6 +105,8 @@ class VideoFile:
         try:
             container = av.open(str(self.path))
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise ValueError('FFmpeg knows no decoder for it')
             stream.thread_type = 'AUTO'
         except FileNotFoundError:
             raise FileNotFoundError(f'{self.path}: no such video file') from None

@@ -16,7 +16,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from mmengine.registry import Registry
 
 from mmvad import registry as own
 
+# Whose modules a name may lead to.
+_PROJECTS = ('mmengine', 'mmcv', 'mmdet', 'mmaction')
 DigestFile = Callable[[Path], str]
 # Keys of a dataloader that change how fast it is, not what it gives. Each worker draws random
 # numbers of its own, so how many there are, and how long they live, does change that.
@@ -120,6 +122,21 @@ def registered_names(registry: Registry | None = None, scope: str | None = None)
         elif project := start.root.children.get(scope):
             names.update(f'{scope}.{name}' for name in project.module_dict)
     return names
+
+
+def is_registered(name: str, registry: Registry) -> bool:
+    """Whether a ``type`` names what a registry, its parents or, with their scope, OpenMMLab's other
+    projects hold; by bare or by full name. Nothing but these projects is imported for it."""
+    registry.import_from_location()
+    known = _known(registry)
+    scope = name.partition('.')[0]
+    if scope in _PROJECTS:
+        # A name may lead to anything that their modules import.
+        found = _look_up(registry, name)
+        others = [child.module_dict.values() for child in registry.root.children.values()]
+        return any(found is maker for maker in chain(known.values(), *others))
+    names = {f'{maker.__module__}.{maker.__qualname__}' for maker in known.values()}
+    return name in known or name in names or name in {f'{registry.scope}.{key}' for key in known}
 
 
 @cache

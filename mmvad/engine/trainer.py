@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
@@ -20,7 +21,13 @@ from .stage import BaseStage, Job, plain
 
 
 class WholeCheckpointRunner(Runner):
-    """MMEngine's runner, whose checkpoints are written whole or not at all."""
+    """MMEngine's runner, whose checkpoints are written whole or not at all, and whose log files
+    refuse to lose a line."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        refuse_lost_lines(logger)
+        return logger
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         with atomic_path(Path(out_dir) / filename) as tmp:
@@ -34,8 +41,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
     moved goes on, and a copied one never reads the original's.
     """
     note = folder / 'last_checkpoint'
-    path = folder / Path(note.read_text().strip() if note.is_file() else '').name
-    if path.is_file():
+    name = Path(note.read_text(errors='replace').strip() if note.is_file() else '').name
+    path = next((path for path in folder.glob('*.pth') if path.name == name), None)
+    if path is not None:
         return path
     # A run that ended before the note was written, or while: where the disk was full it is empty.
     numbered = [
@@ -49,7 +57,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
 def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
     """A runner in the job's folder, with what the config says of runners in general."""
     runtime = job.runtime
-    runner = WholeCheckpointRunner(
+    return WholeCheckpointRunner(
         model=model,
         work_dir=str(job.path),
         default_scope='mmvad',
@@ -63,8 +71,6 @@ def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
         cfg=Config(dict(stage=job.name)),
         **kwargs,
     )
-    refuse_lost_lines(runner.logger)
-    return runner
 
 
 def as_it_is(dataset: Dataset) -> dict[str, Any]:

@@ -8,36 +8,23 @@ known to hold, not by what it says of itself.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
-import warnings
-import zipfile
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from reprlib import repr as brief
-from typing import Any, BinaryIO
 
 import numpy as np
 
 from mmvad.evaluation.functional import Detections
+from mmvad.structures.array_files import MOST_BYTES, Check, expect_numbers, open_npz, read_npy
+from mmvad.structures.json_files import unique_keys
 
 SCORE_COLUMNS = ('video', 'frame', 'score')
 BOX_COLUMNS = ('video', 'frame', 'x1', 'y1', 'x2', 'y2', 'score')
 
-# Of one numpy file, unpacked: the scores of a hundred million frames. A few kilobytes of zip can
-# claim, and hold, far more than memory.
-_MOST_BYTES = 1 << 30
 # Of a video whose length is not known: 38 days at 30 frames a second.
 _MOST_FRAMES = 100_000_000
-# More than numpy's longest header of an array without fields.
-_HEADER_BYTES = 1 << 14
-_HEADER_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 def read_scores(
@@ -69,15 +56,22 @@ def read_scores(
         if not files:
             raise ValueError(f'{path}: expected a <video>.npy for every video, found none')
         _check_videos(path, [file.stem for file in files], lengths)
-        scores = {file.stem: _load_npy(file, lengths) for file in files}
+        scores = {
+            file.stem: read_npy(
+                file, _scores_check(str(file), _length(file.stem, lengths)), MOST_BYTES
+            )
+            for file in files
+        }
     elif not path.is_file():
         raise FileNotFoundError(f'{path}: no such file or folder of scores')
     elif path.suffix == '.npz':
-        with _open_npz(path) as (archive, members):
-            _check_videos(path, members, lengths)
+        with open_npz(path) as archive:
+            _check_videos(path, archive.names, lengths)
             scores = {
-                video: _load_member(path, archive, members, video, _length(video, lengths))
-                for video in members
+                video: archive.read(
+                    video, _scores_check(archive.where(video), _length(video, lengths))
+                )
+                for video in archive.names
             }
     elif path.suffix == '.json':
         scores = _from_json(path)
@@ -150,14 +144,10 @@ def _boxes_from_folder(
         raise ValueError(f'{path}: expected a <video>.npz for every video with boxes, found none')
     parts = []
     for file in files:
-        with _open_npz(file) as (archive, members):
-            names = ('frames', 'boxes', channel)
-            if missing := [name for name in names if name not in members]:
-                found = brief(list(members))
-                raise ValueError(f'{file}: no array named {missing[0]!r}, found {found}')
+        with open_npz(file) as archive:
             frames, boxes, scores = (
-                _load_member(file, archive, members, name, ndim=1 + (name == 'boxes'))
-                for name in names
+                archive.read(name, _scores_check(archive.where(name), ndim=1 + (name == 'boxes')))
+                for name in ('frames', 'boxes', channel)
             )
         if boxes.shape != (len(frames), 4) or scores.shape != frames.shape:
             raise ValueError(
@@ -219,106 +209,24 @@ def _check_length(where: str, shape: tuple[int, ...], length: int | None) -> Non
         )
 
 
-@contextmanager
-def _damage_named(where: str) -> Iterator[None]:
-    """Names the file in what zipfile, zlib and numpy raise about damaged bytes.
+def _scores_check(where: str, length: int | None = None, ndim: int = 1) -> Check:
+    """That an array is of real numbers, of this number of dimensions and one a frame."""
 
-    That is nearly anything: zlib.error, struct.error, NotImplementedError, tokenize.TokenError,
-    KeyError, OverflowError and MemoryError were seen. So only their calls stand in such a block.
-    """
-    try:
-        with warnings.catch_warnings():
-            # Of the parser that reads headers, about odd text in them.
-            warnings.simplefilter('ignore')
-            yield
-    except OSError as error:
-        raise OSError(f'{where}: cannot be read: {error.strerror or error}') from error
-    except Exception as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(f'{where}: not a plain numpy file: {lines[0][:120]}') from error
+    def check(shape: tuple[int, ...], dtype: np.dtype) -> None:
+        expect_numbers(where, dtype)
+        if len(shape) != ndim:
+            wanted = '(F,), one score a frame' if ndim == 1 else '(n, 4)'
+            raise ValueError(f'{where}: expected the shape {wanted}, got {brief(shape)}')
+        _check_length(where, shape, length)
 
-
-def _load_npy(file: Path, lengths: Mapping[str, int] | None) -> np.ndarray:
-    with _damage_named(str(file)):
-        stream = file.open('rb')
-    with stream:
-        size = file.stat().st_size
-        return _load_array(str(file), stream, size, _length(file.stem, lengths))
-
-
-@contextmanager
-def _open_npz(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
-    """The archive, and its arrays' entries by name, that may be read without filling memory."""
-    with _damage_named(str(path)):
-        archive = zipfile.ZipFile(path)
-    with archive:
-        members = {}
-        for member in archive.infolist():
-            name = member.filename.removesuffix('.npy')
-            if name == member.filename or name in members:
-                what = 'no array' if name == member.filename else 'a second array of this name'
-                raise ValueError(f'{path}: {brief(member.filename)} is {what}, expected <name>.npy')
-            # What numpy writes. Python unpacks the others without a bound on the memory it takes.
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError(
-                    f'{path}: array {brief(name)}: not a plain numpy file: compressed by method '
-                    f'{member.compress_type}, expected deflated or stored'
-                )
-            members[name] = member
-        total = sum(member.file_size for member in members.values())
-        if total > _MOST_BYTES:
-            raise ValueError(f'{path}: {total} bytes when unpacked, expected at most {_MOST_BYTES}')
-        yield archive, members
-
-
-def _load_member(
-    path: Path,
-    archive: zipfile.ZipFile,
-    members: Mapping[str, zipfile.ZipInfo],
-    name: str,
-    length: int | None = None,
-    ndim: int = 1,
-) -> np.ndarray:
-    where, member = f'{path}: array {brief(name)}', members[name]
-    with _damage_named(where):
-        stream = archive.open(member)
-    with stream:
-        # Nothing is unpacked beyond the size that stands in the directory.
-        return _load_array(where, stream, member.file_size, length, ndim)
-
-
-def _load_array(
-    where: str, stream: BinaryIO, size: int, length: int | None = None, ndim: int = 1
-) -> np.ndarray:
-    """The array in ``stream``, once its header agrees with the ``size`` in bytes of the whole."""
-    with _damage_named(where):
-        head = io.BytesIO(stream.read(_HEADER_BYTES))
-        version = np.lib.format.read_magic(head)
-        if version not in _HEADER_READERS:
-            raise ValueError(f'format {version}, expected one of {sorted(_HEADER_READERS)}')
-        shape, _, dtype = _HEADER_READERS[version](head)
-    if dtype.kind not in 'fiu':
-        raise ValueError(f'{where}: expected real numbers, got {brief(dtype)}')
-    if len(shape) != ndim:
-        wanted = '(F,), one score a frame' if ndim == 1 else '(n, 4)'
-        raise ValueError(f'{where}: expected the shape {wanted}, got {brief(shape)}')
-    _check_length(where, shape, length)
-    claimed = head.tell() + math.prod(shape) * dtype.itemsize
-    if size > _MOST_BYTES or min(shape) < 0 or claimed != size:
-        raise ValueError(
-            f'{where}: not a plain numpy file: {size} bytes, expected what its header claims '
-            f'({brief(dtype)}, shape {brief(shape)}), at most {_MOST_BYTES}'
-        )
-    with _damage_named(where):
-        stream.seek(0)
-        return np.lib.format.read_array(stream, allow_pickle=False)
+    return check
 
 
 def _from_json(path: Path) -> dict[str, np.ndarray]:
     try:
         # As floats, for which no number of digits is too large: what overflows is infinite.
         content = json.loads(
-            path.read_text(encoding='utf-8-sig'), parse_int=float, object_pairs_hook=_once
+            path.read_text(encoding='utf-8-sig'), parse_int=float, object_pairs_hook=unique_keys
         )
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: not UTF-8: {error.reason} at byte {error.start}') from error
@@ -338,14 +246,6 @@ def _from_json(path: Path) -> dict[str, np.ndarray]:
                     f'{brief(value)}'
                 )
     return {video: np.asarray(values, np.float64) for video, values in content.items()}
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        ((twice, times),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f'video {brief(twice)} comes {times} times, expected each once')
-    return content
 
 
 def _from_csv(path: Path, lengths: Mapping[str, int] | None) -> dict[str, np.ndarray]:

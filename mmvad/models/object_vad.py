@@ -128,7 +128,8 @@ class ObjectVAD(BaseModel):
         Raises:
             ValueError: If they do not fit the model.
         """
-        sized = [f'scorer.{name}' for name in self.scorer.resizable]
+        fitted = [] if self.scorer is None else self.scorer.resizable
+        sized = [f'scorer.{name}' for name in fitted]
         load_fitting_weights(self, state, path, resizable=sized)
         return self
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
 
 from .files import atomic_path
+from .json_files import unique_keys
 from .object_tubes import ObjectTubes
 
 #: The sentences of one tube, in their fixed order (paper, section 3.2): branch 1 learns the first,
 #: branch 2 the other three.
 SENTENCES = ('action', 'appearance', 'background', 'object')
+
+# JSON's \u escapes may name them one by one, and no encoding knows them so.
+_HALF = re.compile('[\ud800-\udfff]')
 
 
 def write_captions(
@@ -58,7 +64,13 @@ def read_captions(path: str | Path, tubes: ObjectTubes | None = None) -> list[di
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such caption file')
-    lines = path.read_text(encoding='utf-8').splitlines()
+    try:
+        # Windows programs write a byte order mark. Lines end as text files' do, not at every
+        # character that ends one to Unicode: a sentence may hold these.
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: not UTF-8: {error.reason} at byte {error.start}') from error
+    lines = text.removesuffix('\n').split('\n') if text else []
     if tubes is not None and len(lines) != len(tubes):
         raise ValueError(
             f'{path}: expected a line for each of {len(tubes)} tubes, got {len(lines)}'
@@ -67,8 +79,9 @@ def read_captions(path: str | Path, tubes: ObjectTubes | None = None) -> list[di
     for number, line in enumerate(lines, start=1):
         where = f'{path}, line {number}'
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = json.loads(line, object_pairs_hook=unique_keys)
+        # Lists in lists without end, and whole numbers of thousands of digits, are refused as well.
+        except (ValueError, RecursionError) as error:
             raise ValueError(f'{where}: not JSON: {error}') from error
         if not isinstance(record, dict):
             raise ValueError(f'{where}: expected a JSON object, got {type(record).__name__}')
@@ -80,15 +93,15 @@ def read_captions(path: str | Path, tubes: ObjectTubes | None = None) -> list[di
 
 def _check_tube(record: dict[str, Any], frame: int, box: np.ndarray, where: str) -> None:
     if record.get('frame') != frame:
-        raise ValueError(f'{where}: frame: expected {frame}, got {record.get("frame")!r}')
+        raise ValueError(f'{where}: frame: expected {frame}, got {brief(record.get("frame"))}')
     try:
         stored = np.asarray(record.get('box'), dtype=float)
         matches = stored.shape == (4,) and bool((np.abs(stored - box) <= 0.06).all())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matches = False
     if not matches:
         expected = [round(value, 1) for value in box.tolist()]
-        raise ValueError(f'{where}: box: expected {expected}, got {record.get("box")!r}')
+        raise ValueError(f'{where}: box: expected {expected}, got {brief(record.get("box"))}')
 
 
 def _sentences(record: dict[str, Any], where: str) -> dict[str, str]:
@@ -96,5 +109,9 @@ def _sentences(record: dict[str, Any], where: str) -> dict[str, str]:
         if key not in record:
             raise ValueError(f'{where}: {key}: missing')
         if not isinstance(record[key], str) or not record[key].strip():
-            raise ValueError(f'{where}: {key}: expected a sentence, got {record[key]!r}')
+            raise ValueError(f'{where}: {key}: expected a sentence, got {brief(record[key])}')
+        if half := _HALF.search(record[key]):
+            raise ValueError(
+                f'{where}: {key}: expected text, got half a character ({ascii(half[0])})'
+            )
     return {key: record[key] for key in SENTENCES}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 import torch
@@ -31,23 +32,48 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
                 str(path), map_location='cpu', weights_only=True
             )
         else:
+            _refuse_damaged(path)
             content = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{path}: no such checkpoint') from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except OSError as error:
+        raise OSError(f'{path}: cannot be read: {error.strerror or error}') from error
+    # Of damaged bytes torch's unpickler raises nearly anything.
+    except Exception as error:
         # torch goes on about its options; of its own reason only the first line is about the file.
         why = str(error).partition('Unpickler error: ')[2].strip() or str(error)
-        why = why.partition('\n')[0]
+        why = why.partition('\n')[0][:200] or type(error).__name__
         raise ValueError(
             f'{path}: cannot be loaded as plain weights ({why}). Where you trust its origin, '
             "convert it once: torch.save({'state_dict': torch.load(FILE, weights_only=False)"
             "['state_dict']}, NEW)"
         ) from error
     state = content.get('state_dict', content) if isinstance(content, dict) else None
-    tensors = isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())
-    if not (state and tensors):
+    named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+    if not (state and named and all(isinstance(value, Tensor) for value in state.values())):
         raise ValueError(f'{path}: expected a checkpoint, a dict of weights or with a state_dict')
+    if odd := next((key for key, value in state.items() if not _is_plain(value)), None):
+        raise ValueError(f'{path}: {odd[:100]!r}: expected a dense tensor of real numbers')
     return content if state is not content else dict(state_dict=state)
+
+
+def _refuse_damaged(path: str | Path) -> None:
+    """torch takes altered weights as they are: the checksums tell, which it writes."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        # Stored as they are by torch; compressed, a small file could fill the memory.
+        packed = [i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
+        if bad := packed[0] if packed else archive.testzip():
+            raise ValueError(f'{brief(bad)} in it is damaged')
+
+
+def _is_plain(value: Tensor) -> bool:
+    if value.layout != torch.strided or value.is_quantized or value.is_complex():
+        return False
+    # One may say that it is larger than what is stored, by steps of 0.
+    size = value.numel() * value.element_size()
+    return value.device.type == 'cpu' and value.untyped_storage().nbytes() >= size
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -73,8 +99,8 @@ def load_fitting_weights(
             name.
 
     Raises:
-        ValueError: Naming the file and the first weights that are missing, left over or of another
-            shape.
+        ValueError: Naming the file and the first weights that are missing, left over, of another
+            shape or not finite.
     """
     own = model.state_dict()
     missing = [key for key in own if key not in state]
@@ -89,6 +115,8 @@ def load_fitting_weights(
             f'{path}: made by another config: {len(missing)} weights missing {missing[:2]}, '
             f'{len(extra)} left over {extra[:2]}, {len(unlike)} of another shape {unlike[:2]}'
         )
+    if odd := next((key for key in own if not bool(torch.isfinite(state[key]).all())), None):
+        raise ValueError(f'{path}: {odd}: holds weights that are not finite')
     model.load_state_dict({key: state[key] for key in own})
 
 
@@ -97,5 +125,7 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
     sha = hashlib.sha256()
     for key in sorted(state):
         sha.update(key.encode())
-        sha.update(state[key].detach().cpu().contiguous().numpy().tobytes())
+        # As bytes: numpy lacks some of torch's types.
+        held = state[key].detach().cpu().contiguous().flatten()
+        sha.update(held.view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()[:16]

@@ -162,6 +162,10 @@ def file_digest(path: Path) -> str:
     return sha.hexdigest()
 
 
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch('[0-9a-f]{16}', value))
+
+
 class FileDigests:
     """What files hold, told by a hash, which is remembered as long as a file looks the same.
 
@@ -177,10 +181,11 @@ class FileDigests:
         self.cache = Path(cache)
         try:
             known = json.loads(self.cache.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             known = None
         # It only saves time: what it lacks is read again.
-        self._known: dict[str, str] = known if isinstance(known, dict) else {}
+        pairs = known.items() if isinstance(known, dict) else ()
+        self._known: dict[str, str] = {key: held for key, held in pairs if _is_digest(held)}
 
     def of(self, paths: Iterable[str | Path]) -> str:
         """One hash of what all these files hold, in their order.

@@ -47,10 +47,11 @@ class StageFolder:
     def record(self) -> dict[str, Any]:
         """The manifest; empty where there is none that can be read."""
         try:
-            return json.loads((self.path / MANIFEST).read_text())
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
-            # Without a manifest nothing says that the output is whole.
-            return {}
+            record = json.loads((self.path / MANIFEST).read_text())
+        except (FileNotFoundError, ValueError, RecursionError):
+            record = {}
+        # Without a manifest nothing says that the output is whole.
+        return record if _is_record(record) else {}
 
     @property
     def files(self) -> list[Path]:
@@ -121,8 +122,9 @@ class StageFolder:
             os.replace(self.path, stale)
             record = {}
         self.path.mkdir(parents=True, exist_ok=True)
-        for file in self.damaged:
-            file.unlink(missing_ok=True)
+        # Only of its own output, whatever a manifest may name.
+        for file in set(self.damaged) & set(self.files):
+            file.unlink()
         self._started = time.monotonic()
         # What is made once more starts at 0, what was interrupted goes on.
         self._seconds = 0.0 if record.get('complete') else float(record.get('seconds', 0.0))
@@ -167,3 +169,26 @@ class StageFolder:
                 files=files,
             ),
         )
+
+
+def _is_record(record: Any) -> bool:
+    """Whether a manifest is as :meth:`StageFolder.finish` or :meth:`StageFolder.checkpoint` left
+    it, as far as it is read."""
+    if not isinstance(record, dict):
+        return False
+    seconds, files = record.get('seconds', 0.0), record.get('files', {})
+    return (
+        type(seconds) in (int, float)
+        and 0 <= seconds < 1e9
+        and isinstance(files, dict)
+        and all(map(_is_look, files.values()))
+    )
+
+
+def _is_look(look: Any) -> bool:
+    """Size, time of change and hash of a file."""
+    return (
+        isinstance(look, list)
+        and [type(value) for value in look[:2]] == [int, int]
+        and [type(value) for value in look[2:]] in ([str], [type(None)])
+    )

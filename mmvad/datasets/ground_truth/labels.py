@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from reprlib import repr as brief
+from typing import Any
 
 import cv2
 import numpy as np
 from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from mmvad.datasets.frames import list_images, read_image
+from mmvad.structures.array_files import damage_named, expect_numbers, read_npy
 
 
 def frame_masks(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -34,7 +36,7 @@ def avenue_volumes(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarr
             raise ValueError(f'video {video!r}: Avenue names videos by number')
         file = _existing(path / f'{int(video)}_label.mat')
         cells = load_mat(file, 'volLabel').ravel()
-        labels[video] = np.array([np.any(cell) for cell in cells])
+        labels[video] = np.array([_numbers(f'{file}: volLabel', cell).any() for cell in cells])
     return labels
 
 
@@ -45,9 +47,13 @@ def interval_mat(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray
         raise ValueError(f'{path}: gt has {len(cells)} cells for {len(lengths)} videos')
     labels = {}
     for (video, length), cell in zip(lengths.items(), cells, strict=True):
+        where = f'{path}: gt of video {video}'
+        edges = _numbers(where, cell).astype(float)
+        # Doubles are whole beyond, and NaN is not equal to itself.
+        if edges.size % 2 or not ((edges == np.floor(edges)) & (np.abs(edges) < 2**53)).all():
+            raise ValueError(f'{where}: expected whole numbers (2, n), got {brief(edges.tolist())}')
         # The file holds uint8, in which "end + 1" would wrap at 255.
-        intervals = np.asarray(cell, np.int64).reshape(2, -1).T
-        labels[video] = _marked(f'{path}: gt of video {video}', length, intervals)
+        labels[video] = _marked(where, length, edges.reshape(2, -1).astype(np.int64).T)
     return labels
 
 
@@ -61,10 +67,12 @@ def ucsd_m(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
             continue
         found = re.fullmatch(r'TestVideoFile\{end\s*\+\s*1\}\.gt_frame\s*=\s*\[(.*)\]\s*;?', code)
         parts = re.findall(r'[^\s,]+', re.sub(r'\s*:\s*', ':', found[1])) if found else []
-        if not found or not all(re.fullmatch(r'\d+(:\d+)?', part) for part in parts):
+        # No video has so many frames, and Python refuses to read thousands of digits.
+        ranges = (re.fullmatch(r'[0-9]{1,18}(:[0-9]{1,18})?', part) for part in parts)
+        if not found or not all(ranges):
             raise ValueError(
                 f'{path}: line {number}: expected TestVideoFile{{end+1}}.gt_frame = '
-                f'[start:end, ...];, got {code}'
+                f'[start:end, ...];, got {code[:120]}'
             )
         # A lone number is a range of one frame.
         edges = (tuple(map(int, part.split(':'))) for part in parts)
@@ -152,19 +160,22 @@ def _marked(where: str, length: int | None, intervals: Iterable[tuple[int, int]]
     return labels
 
 
-def load_npy(file: Path, mmap_mode: str | None = None) -> np.ndarray:
-    """The array of a ``.npy`` file; ValueError naming it where it holds anything else."""
-    try:
-        return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f'{file}: not a plain .npy array: {error}') from error
+def load_npy(file: Path) -> np.ndarray:
+    """The numbers in a ``.npy`` file; ValueError naming it where it holds anything else."""
+    return read_npy(file, lambda shape, dtype: expect_numbers(str(file), dtype, 'biuf'))
 
 
 def load_mat(file: Path, key: str) -> np.ndarray:
     """A variable of a ``.mat`` file; ValueError naming both where there is none."""
-    try:
-        return loadmat(file, variable_names=[key])[key]
-    except KeyError as error:
-        raise ValueError(f'{file}: has no variable {key!r}') from error
-    except (ValueError, NotImplementedError, TypeError, MatReadError) as error:
-        raise ValueError(f'{file}: not a MATLAB file scipy can read: {error}') from error
+    with damage_named(str(file), 'a MATLAB file scipy can read'):
+        content = loadmat(file, variable_names=[key])
+    if key not in content:
+        raise ValueError(f'{file}: has no variable {key!r}')
+    return np.asarray(content[key])
+
+
+def _numbers(where: str, cell: Any) -> np.ndarray:
+    """What a cell of a ``.mat`` file holds."""
+    array = np.asarray(cell)
+    expect_numbers(where, array.dtype, 'biuf')
+    return array

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
+from reprlib import repr as brief
 
 import cv2
 import numpy as np
 from scipy.io import whosmat
 
 from mmvad.datasets.frames import list_images, read_image
+from mmvad.structures.array_files import damage_named, expect_numbers, map_npy, read_npy
 
-from .labels import load_mat, load_npy
+from .labels import load_mat
 
 
 def read_pixel_masks(path: str | Path) -> np.ndarray:
@@ -33,9 +37,11 @@ def read_pixel_masks(path: str | Path) -> np.ndarray:
     elif not path.is_file():
         raise FileNotFoundError(f'{path}: no such pixel masks')
     elif path.suffix == '.npy':
-        masks = load_npy(path)
+        masks = read_npy(path, partial(_check, path))
     elif path.suffix == '.mat':
         masks = list(load_mat(path, 'volLabel').ravel())
+        for mask in masks:
+            expect_numbers(f'{path}: volLabel', np.asarray(mask).dtype, 'biuf')
     else:
         raise ValueError(f'{path}: expected a folder of images, a .npy or a .mat file')
     if len(masks) == 0:
@@ -61,12 +67,21 @@ def check_pixel_masks(path: str | Path, shape: tuple[int, int, int]) -> None:
     if path.is_dir() and (files := list_images(path)):
         found = (len(files), *read_image(files[0], cv2.IMREAD_GRAYSCALE).shape)
     elif path.is_file() and path.suffix == '.npy':
-        found = load_npy(path, mmap_mode='r').shape
+        found = map_npy(path, partial(_check, path)).shape
     elif path.is_file() and path.suffix == '.mat':
-        load_mat(path, '')  # says if it is no such file
-        counts = [np.prod(size) for name, size, _ in whosmat(path) if name == 'volLabel']
-        found = (int(counts[0]), *shape[1:]) if counts else ()
+        with damage_named(str(path), 'a MATLAB file scipy can read'):
+            sizes = {name: size for name, size, _ in whosmat(path)}
+        if 'volLabel' not in sizes:
+            raise ValueError(f"{path}: has no variable 'volLabel'")
+        # The masks' own size would take reading them.
+        found = (math.prod(sizes['volLabel']), *shape[1:])
     else:
         found = read_pixel_masks(path).shape
     if found != shape:
         raise ValueError(f'{path}: masks (F, H, W) {found}, expected {shape}, those of the frames')
+
+
+def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    expect_numbers(str(path), dtype, 'biuf')
+    if len(shape) != 3:
+        raise ValueError(f'{path}: expected masks (F, H, W), got shape {brief(shape)}')

@@ -90,7 +90,10 @@ def generate_captions(
     """
     state = folder.path / 'captioner.json'
     if state.exists():
-        captioner.load_state(json.loads(state.read_text()))
+        try:
+            captioner.load_state(json.loads(state.read_text()))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f'{state}: {error}; remove it to fit the captioner again') from error
     else:
         total = sum(len(np.unique(t.frames)) for t in tubes.values())
         every = max(1, total // fit_frames)

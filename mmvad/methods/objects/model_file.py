@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 import torch
 from mmengine.config import Config
 
 from mmvad import __version__
-from mmvad.engine.components import shaping_settings
+from mmvad.engine.components import is_registered, shaping_settings
 from mmvad.models import ObjectVAD
-from mmvad.registry import MODELS
+from mmvad.registry import MODELS, PROPOSERS, STAGES, TRANSFORMS
 from mmvad.structures import atomic_path, file_digest, read_checkpoint
+from mmvad.structures.array_files import damage_named
 
 
 def write_model_file(path: Path, model: ObjectVAD, cfg: Config, seed: int) -> None:
@@ -47,9 +49,48 @@ def read_model_file(path: str | Path) -> tuple[Config, dict[str, Any]]:
             'train again, or install that version'
         )
     try:
-        return Config(json.loads(meta['config'])), content
-    except (json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f'{path}: meta.config: not the JSON of a config: {error}') from error
+        made_by = json.loads(meta['config'])
+        _refuse_foreign_types(made_by)
+        return Config(made_by), content
+    # Of a config that is not as it was written: keys that MMEngine reserves, and the like.
+    except Exception as error:
+        text = ' '.join(str(error).split())[:200]
+        raise ValueError(f'{path}: meta.config: not the config of a model: {text}') from error
+
+
+def _refuse_foreign_types(made_by: Any) -> None:
+    """Only components are built of what a file says: MMEngine's registries call any function of
+    any module that a ``type`` names.
+
+    Raises:
+        ValueError: Naming the type.
+    """
+    if not isinstance(made_by, dict):
+        raise ValueError(f'expected a dict, got {brief(made_by)}')
+    stages = made_by.get('stages')
+    # What a stage is given is built when it is run, by a config that is not from a file.
+    heads = [s.get('type') for s in stages.values() if isinstance(s, dict)] if stages else []
+    for part, types, registries in (
+        ('model', _types(made_by.get('model')), (MODELS, TRANSFORMS)),
+        ('proposer', _types(made_by.get('proposer')), (PROPOSERS,)),
+        ('stages', map(str, heads), (STAGES,)),
+    ):
+        for name in types:
+            if not any(is_registered(name, registry) for registry in registries):
+                raise ValueError(
+                    f'{part}: type {name[:100]!r} is no registered component; import the module '
+                    'that registers it, where you trust it'
+                )
+
+
+def _types(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if 'type' in value:
+            yield str(value['type'])
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _types(item)
 
 
 def _named(value: Any) -> Any:
@@ -83,7 +124,9 @@ def build_model(cfg: Mapping[str, Any], path: str | Path | None = None) -> Objec
 def trained_model(made_by: Config, content: Mapping[str, Any], path: str | Path) -> ObjectVAD:
     """The model in a model file that was read; ``path`` is named where its weights do not fit."""
     # By the file's own config: another that is equal may have its parts in another order.
-    return MODELS.build(made_by.model).load_trained(content['state_dict'], path)
+    with damage_named(f'{path}: meta.config: model', 'of arguments that it takes'):
+        model = MODELS.build(made_by.model)
+    return model.load_trained(content['state_dict'], path)
 
 
 def _shape(model: Any) -> Any:

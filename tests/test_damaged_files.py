@@ -1,0 +1,145 @@
+"""Every reader with some damaged files; ``make test-faults`` tries many more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config
+from damaged import READERS, Child, attempts
+from scipy.io import savemat
+
+from mmvad.apis import init_model
+from mmvad.datasets.annotations import read_annotations
+from mmvad.datasets.ground_truth.pixel_masks import check_pixel_masks
+from mmvad.engine.components import is_registered
+from mmvad.registry import MODELS, RUNNERS
+from mmvad.structures import StageFolder, read_captions, read_checkpoint
+
+# Of a second and more a file.
+SLOW = ('model_localvad', 'model_config_localvad')
+
+
+@pytest.fixture(scope='module')
+def child() -> Iterator[Child]:
+    child = Child()
+    yield child
+    child.end()
+
+
+@pytest.mark.parametrize('name', [name for name in READERS if name not in SLOW])
+def test_damaged_files_are_refused_or_read(name, tmp_path, child):
+    assert not attempts(name, tmp_path / name, child, 50).failures
+
+
+@pytest.fixture(scope='module')
+def whole(plaza, tmp_path_factory) -> Path:
+    """The work dir of a run of the fast method."""
+    work_dir = tmp_path_factory.mktemp('whole') / 'run'
+    RUNNERS.build(tiny_config(plaza, work_dir, method='attributes')).train()
+    return work_dir
+
+
+@pytest.fixture
+def run(whole, tmp_path) -> Path:
+    """A copy of it, to be written to."""
+    return Path(shutil.copytree(whole, tmp_path / 'run'))
+
+
+def test_stored_attributes_that_are_not_finite_are_not_scored(plaza, run):
+    """Not even where the manifest takes the file for what the stage left."""
+    path = run / 'features/testing/attributes/01.npy'
+    stat = path.stat()
+    attributes = np.load(path, allow_pickle=False)
+    attributes[3, 1] = np.nan
+    np.save(path, attributes)
+    assert path.stat().st_size == stat.st_size
+    with pytest.raises(ValueError, match='attributes/01.npy: holds values that are not finite'):
+        RUNNERS.build(tiny_config(plaza, run, method='attributes')).train()
+
+
+def test_keys_that_stand_twice(tmp_path):
+    path = tmp_path / 'test.json'
+    meta = '{"dataset": "d", "split": "s", "ground_truth": "g"}'
+    entry = '{"video": "1", "path": "a", "num_frames": 9, "path": "b"}'
+    path.write_text(f'{{"metainfo": {meta}, "data_list": [{entry}]}}')
+    with pytest.raises(ValueError, match="test.json: .*key 'path' comes 2 times"):
+        read_annotations(path)
+    path.write_text('{"action": "a", "action": "b", "appearance": "c"}\n')
+    with pytest.raises(ValueError, match="line 1: .*key 'action' comes 2 times"):
+        read_captions(path)
+
+
+def test_captions_may_hold_any_character(tmp_path):
+    """Some of which end a line to Unicode; an editor may write a byte order mark."""
+    path = tmp_path / '1.jsonl'
+    record = dict.fromkeys(('action', 'appearance', 'background', 'object'), 'a\u2028b\x85c')
+    path.write_text(json.dumps(record, ensure_ascii=False) + '\n', encoding='utf-8-sig')
+    assert read_captions(path) == [record]
+
+
+def test_masks_of_a_mat_file_are_looked_at(tmp_path):
+    cells = np.empty((1, 3), object)
+    cells[0] = [np.zeros((4, 5), np.uint8)] * 3
+    savemat(tmp_path / '1_label.mat', dict(volLabel=cells))
+    check_pixel_masks(tmp_path / '1_label.mat', (3, 4, 5))
+    with pytest.raises(
+        ValueError, match=r'1_label.mat: masks .* \(3, 4, 5\), expected \(4, 4, 5\)'
+    ):
+        check_pixel_masks(tmp_path / '1_label.mat', (4, 4, 5))
+
+
+def test_weights_that_the_disk_altered(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(weight=torch.arange(1000.0)), path)
+    data = bytearray(path.read_bytes())
+    data[data.index(torch.tensor(500.0).numpy().tobytes())] ^= 64
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="a.pth: cannot be .*data/0' in it is damaged"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('name', ['os.mkdir', 'mmdet.os.mkdir', 'builtins.exec', 'this'])
+def test_a_model_file_runs_nothing(run, tmp_path, name):
+    """MMEngine's registries import what a type names, and call it."""
+    path = run / 'attributes.pth'
+    content = torch.load(path, weights_only=True)
+    config = json.loads(content['meta']['config'])
+    for part in (config['model'], config['proposer']):
+        kept = dict(part)
+        part.clear()
+        part.update(type=name, path=str(tmp_path / 'made'))
+        content['meta']['config'] = json.dumps(config)
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=f"attributes.pth: .*'{name}' is no registered"):
+            init_model(path)
+        part.clear()
+        part.update(kept)
+    assert not (tmp_path / 'made').exists()
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['LocalVAD', 'mmvad.LocalVAD', 'mmvad.models.localvad.LocalVAD', 'GELU', 'mmdet.ResNet'],
+)
+def test_registered_components(name):
+    assert is_registered(name, MODELS)
+
+
+def test_a_manifest_removes_nothing_but_its_output(tmp_path):
+    (tmp_path / 'other').write_text('of somebody else')
+    stage = StageFolder(tmp_path / 'stage', 'key')
+    stage.open()
+    (stage.path / 'a').write_text('output')
+    stage.finish()
+    manifest = stage.path / 'manifest.json'
+    record = json.loads(manifest.read_text())
+    record['files'] |= {'../other': [1, 1, None], 'a': [1, 1, None]}
+    manifest.write_text(json.dumps(record))
+    stage.open()
+    assert not (stage.path / 'a').exists() and (tmp_path / 'other').exists()
