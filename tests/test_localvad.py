@@ -410,7 +410,7 @@ class TestModelFile:
         with pytest.raises(ValueError, match='m.pth: a checkpoint without its config'):
             read_model_file(path)
         self.change(path, config='model = dict(')
-        with pytest.raises(ValueError, match='m.pth: meta.config: not the JSON of a config'):
+        with pytest.raises(ValueError, match='m.pth: meta.config: not the config of a model'):
             read_model_file(path)
         torch.save(dict(state_dict=dict(weight=torch.ones(2))), path)
         with pytest.raises(ValueError, match='m.pth: a checkpoint without its config'):
