@@ -658,7 +658,7 @@ class TestModelFile:
     def test_code_in_the_place_of_a_config_is_not_run(self, tmp_path):
         code = f"open({str(tmp_path / 'ran')!r}, 'w')"
         path = self.save(tmp_path / 'm.pth', meta=dict(config=code, mmvad_version=__version__))
-        with pytest.raises(ValueError, match='m.pth: meta.config: not the JSON of a config'):
+        with pytest.raises(ValueError, match='m.pth: meta.config: not the config of a model'):
             read_model_file(path)
         assert not (tmp_path / 'ran').exists()
 
