@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,6 +53,21 @@ class ForegroundProposer(BaseProposer):
         super().__init__(**kwargs)
         if background not in ('video', 'split'):
             raise ValueError(f"background: expected 'video' or 'split', got {background!r}")
+        for name, value in dict(
+            background_frames=background_frames,
+            threshold=threshold,
+            blur=blur,
+            open_size=open_size,
+            min_area=min_area,
+            min_side=min_side,
+        ).items():
+            if not _is_number(value):
+                raise ValueError(f'proposer.{name}: expected a number >= 0, got {value!r:.100}')
+        for name, value in dict(
+            shadow=(0, 0) if shadow is None else shadow, close_size=close_size
+        ).items():
+            if not isinstance(value, Sequence) or list(map(_is_number, value)) != [True, True]:
+                raise ValueError(f'proposer.{name}: expected two numbers, got {value!r:.100}')
         self.background = background
         self.background_frames = background_frames
         self.threshold = threshold
@@ -143,6 +159,10 @@ class ForegroundProposer(BaseProposer):
         x, y, w, h, area = stats[1:].T
         keep = (area >= self.min_area) & (w >= self.min_side) & (h >= self.min_side)
         return np.stack([x, y, x + w, y + h], axis=1)[keep].astype(np.float32)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < float('inf')
 
 
 def grow_vertically(seed: np.ndarray, within: np.ndarray) -> np.ndarray:

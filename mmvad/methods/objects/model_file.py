@@ -126,6 +126,8 @@ def trained_model(made_by: Config, content: Mapping[str, Any], path: str | Path)
     # By the file's own config: another that is equal may have its parts in another order.
     with damage_named(f'{path}: meta.config: model', 'of arguments that it takes'):
         model = MODELS.build(made_by.model)
+    if not isinstance(model, ObjectVAD):
+        raise ValueError(f'{path}: meta.config: model: a {type(model).__name__} scores no objects')
     return model.load_trained(content['state_dict'], path)
 
 
