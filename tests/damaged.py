@@ -36,9 +36,6 @@ _FORBIDDEN = re.compile(
 )
 
 
-_OF_FORKS = ('os.fork', 'pickle.find_class')
-
-
 # -------------------------------------------------------------------- the readers
 
 
@@ -52,7 +49,6 @@ class Reader:
         read: Reads it, given the folder; what it gives is looked at by ``assert``.
         kind: Of the mutations that know the format: the end of a name in :mod:`mutations`.
         writes: Whether the reader writes beside the file, as it should.
-        forks: Whether it reads in a process of its own, whose answer is pickled.
         named: Pattern of what else than the file's name may stand for it.
     """
 
@@ -62,7 +58,6 @@ class Reader:
     kind: str | None = None
     writes: bool = False
     named: str = r'$^'
-    forks: bool = False
 
 
 def _tubes() -> Any:
@@ -484,7 +479,7 @@ def _read_vocabulary(folder: Path) -> None:
 def _truth(read: Callable, file: str, name: str | None = None, kind: str | None = None) -> Reader:
     name = file if name is None else name
     write, read = partial(_write_truth, name=file), partial(read, name=name)
-    return Reader(file, write, read, kind, named=r'video 1\b|Test001_gt', forks='.mat' in file)
+    return Reader(file, write, read, kind, named=r'video 1\b|Test001_gt')
 
 
 READERS = {
@@ -680,13 +675,13 @@ def _serve() -> None:
     out = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
     done: list[str] = []
-    now: dict[str, bool] = dict(writes=True, forks=False)
+    now: dict[str, bool] = dict(writes=True)
     sys.addaudithook(partial(_watch, done, now))
     for line in sys.stdin:
         name, folder, first = json.loads(line)
         reader = READERS[name]
         # What is loaded, or made once, is none of the file's.
-        now.update(writes=reader.writes or first, forks=reader.forks)
+        now['writes'] = reader.writes or first
         if first:
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
         verdict = _attempt(reader, Path(folder), done, first)
@@ -707,7 +702,7 @@ def _watch(done: list[str], now: dict[str, bool], event: str, args: tuple) -> No
         forbidden = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) and args[0] != os.devnull
     else:
         forbidden = bool(_FORBIDDEN.fullmatch(event))
-    if forbidden and not (now['forks'] and event in _OF_FORKS):
+    if forbidden:
         done.append(event)
 
 

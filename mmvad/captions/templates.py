@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Formatter
 
 from mmvad.structures import SENTENCES
+from mmvad.structures.text_files import read_text
 
 #: Shipped vocabularies by the name that templates use.
 VOCABULARY = {
@@ -56,13 +57,8 @@ def read_vocabulary(path: str | Path) -> tuple[str, ...]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such vocabulary file')
-    try:
-        # Windows programs write a byte order mark.
-        text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: not UTF-8: {error.reason} at byte {error.start}') from error
     lines = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         word = ' '.join(line.partition('#')[0].split())
         if not word:
             continue

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmvad.structures import atomic_path
-from mmvad.structures.json_files import unique_keys
+from mmvad.structures.text_files import read_text, unique_keys
 
 #: What ``metainfo`` must hold: names of the dataset and the split, and where the labels are from.
 METAINFO = ('dataset', 'split', 'ground_truth')
@@ -139,15 +139,13 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
     """
     file = Path(file)
     try:
-        # Windows programs write a byte order mark.
-        text = file.read_text(encoding='utf-8-sig')
-        content = json.loads(text, object_pairs_hook=unique_keys)
+        text = read_text(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{file}: no such annotation file') from error
     except OSError as error:
         raise OSError(f'{file}: cannot be read: {error.strerror}') from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{file}: not UTF-8: {error.reason} at byte {error.start}') from error
+    try:
+        content = json.loads(text, object_pairs_hook=unique_keys)
     # Lists in lists without end, and whole numbers of thousands of digits, are refused as well.
     except (ValueError, RecursionError) as error:
         raise ValueError(f'{file}: not JSON: {error}') from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from zlib import crc32
@@ -12,6 +12,8 @@ import numpy as np
 
 # Grey levels: a picture of one colour, compressed, stays below it.
 _FLAT = 1.0
+#: Kinds of frames that show nothing, in words.
+EMPTY = dict(flat='of a single colour', frozen='equal to the one before')
 
 
 @dataclass(frozen=True)
@@ -73,24 +75,29 @@ class FrameCheck:
         self.frozen += checksum == self._last
         self._last = checksum
 
+    def found(self, limits: FrameLimits) -> Iterator[tuple[str, int, bool]]:
+        """Of each kind that there was: its name in :data:`EMPTY`, how many, and whether more than
+        may be."""
+        for name in EMPTY:
+            if count := getattr(self, name):
+                yield name, count, count > getattr(limits, name) * self.seen
+
     def refuse(self, path: Any, limits: FrameLimits) -> None:
         """Refuse a video with more such frames than may be.
 
         Raises:
             ValueError: Naming the video and the counts.
         """
-        for name, count, words in (
-            ('flat', self.flat, 'are of a single colour'),
-            ('frozen', self.frozen, 'equal the one before'),
-        ):
-            share = getattr(limits, name)
-            if self.seen and count > share * self.seen:
+        verbs = dict(flat='are of a single colour', frozen='equal the one before')
+        for name, count, too_many in self.found(limits):
+            if too_many:
                 raise ValueError(
-                    f'{path}: {count} of {self.seen} frames {words}, more than {share:.0%} '
-                    f'(limits.{name})'
+                    f'{path}: {count} of {self.seen} frames {verbs[name]}, more than '
+                    f'{getattr(limits, name):.0%} (limits.{name})'
                 )
 
-    def remarks(self) -> list[str]:
+    def remarks(self, limits: FrameLimits) -> list[str]:
         """What a person should know."""
-        counts = ((self.flat, 'of a single colour'), (self.frozen, 'equal to the one before'))
-        return [f'{count} of {self.seen} frames {words}' for count, words in counts if count]
+        return [
+            f'{count} of {self.seen} frames {EMPTY[name]}' for name, count, _ in self.found(limits)
+        ]

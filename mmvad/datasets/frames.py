@@ -172,7 +172,7 @@ class FrameSource(Sequence[np.ndarray]):
     def value_range_found(self) -> tuple[float, float] | None:
         """The range by which images of more than 8 bits are scaled; None of those of 8, and where
         the first does not decode."""
-        if self._files is not None and self._range is None:
+        if self._files is not None and self._range is None and self._shape is None:
             try:
                 self[0]
             except ValueError:

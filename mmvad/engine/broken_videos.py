@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from mmvad.datasets import VideoDataset
-from mmvad.structures import FileDigests, WorkDir, digest, write_json
+from mmvad.structures import FileDigests, WorkDir, digest, remembered, write_json
 
 from .guard import make_work_dir
 
@@ -22,11 +21,7 @@ def leave_out_broken(videos: VideoDataset, work_dir: WorkDir, digests: FileDiges
     if videos.on_error != 'skip':
         return
     make_work_dir(work_dir)
-    try:
-        known = json.loads(work_dir.examined.read_text())
-    except (FileNotFoundError, ValueError):
-        known = None
-    verdicts: dict[str, str] = known if isinstance(known, dict) else {}
+    verdicts: dict[str, str] = remembered(work_dir.examined)
 
     def verdict(video: str) -> str:
         key = digest(digests.of(videos.files(video)), videos.value_range, videos.limits)

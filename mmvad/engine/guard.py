@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -13,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
-from mmvad.structures import NoSpaceError, WorkDir, remove_temporaries, write_json
+from mmvad.structures import NoSpaceError, WorkDir, remembered, remove_temporaries, write_json
 
 from .progress import close_bars
 
@@ -64,11 +63,10 @@ def guarded(work_dir: WorkDir, logger: logging.Logger) -> Iterator[None]:
 
 
 def _holder(work_dir: WorkDir) -> str:
-    try:
-        holder = json.loads(work_dir.holder.read_text())
-        return f'process {holder["pid"]} on {holder["host"]}'
-    except (FileNotFoundError, ValueError, KeyError):
+    holder = remembered(work_dir.holder)
+    if not {'pid', 'host'} <= holder.keys():
         return 'it has just begun'
+    return f'process {holder["pid"]} on {holder["host"]}'
 
 
 def file_handlers(logger: logging.Logger) -> list[logging.FileHandler]:

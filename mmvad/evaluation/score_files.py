@@ -18,7 +18,7 @@ import numpy as np
 
 from mmvad.evaluation.functional import Detections
 from mmvad.structures.array_files import MOST_BYTES, Check, expect_numbers, open_npz, read_npy
-from mmvad.structures.json_files import unique_keys
+from mmvad.structures.text_files import read_text, unique_keys
 
 SCORE_COLUMNS = ('video', 'frame', 'score')
 BOX_COLUMNS = ('video', 'frame', 'x1', 'y1', 'x2', 'y2', 'score')
@@ -223,13 +223,10 @@ def _scores_check(where: str, length: int | None = None, ndim: int = 1) -> Check
 
 
 def _from_json(path: Path) -> dict[str, np.ndarray]:
+    text = read_text(path)
     try:
         # As floats, for which no number of digits is too large: what overflows is infinite.
-        content = json.loads(
-            path.read_text(encoding='utf-8-sig'), parse_int=float, object_pairs_hook=unique_keys
-        )
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: not UTF-8: {error.reason} at byte {error.start}') from error
+        content = json.loads(text, parse_int=float, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}: not JSON: {error}') from error
     except RecursionError as error:

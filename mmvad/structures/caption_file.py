@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .files import atomic_path
-from .json_files import unique_keys
 from .object_tubes import ObjectTubes
+from .text_files import read_text, unique_keys
 
 #: The sentences of one tube, in their fixed order (paper, section 3.2): branch 1 learns the first,
 #: branch 2 the other three.
@@ -64,12 +64,9 @@ def read_captions(path: str | Path, tubes: ObjectTubes | None = None) -> list[di
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such caption file')
-    try:
-        # Windows programs write a byte order mark. Lines end as text files' do, not at every
-        # character that ends one to Unicode: a sentence may hold these.
-        text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: not UTF-8: {error.reason} at byte {error.start}') from error
+    text = read_text(path)
+    # Lines end as text files' do, not at every character that ends one to Unicode: a sentence may
+    # hold these.
     lines = text.removesuffix('\n').split('\n') if text else []
     if tubes is not None and len(lines) != len(tubes):
         raise ValueError(

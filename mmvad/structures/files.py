@@ -145,6 +145,16 @@ def write_json(path: str | Path, content: Any) -> None:
         tmp.write_text(json.dumps(content, indent=2, sort_keys=True) + '\n')
 
 
+def remembered(path: str | Path) -> dict[str, Any]:
+    """The object in a JSON file that only saves time or explains: empty where there is none that
+    can be read."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def digest(*parts: Any) -> str:
     """A short hash of values that JSON can hold (others by their ``str``)."""
     sha = hashlib.sha256()
@@ -179,13 +189,10 @@ class FileDigests:
 
     def __init__(self, cache: str | Path) -> None:
         self.cache = Path(cache)
-        try:
-            known = json.loads(self.cache.read_text())
-        except (OSError, ValueError, RecursionError):
-            known = None
-        # It only saves time: what it lacks is read again.
-        pairs = known.items() if isinstance(known, dict) else ()
-        self._known: dict[str, str] = {key: held for key, held in pairs if _is_digest(held)}
+        # What it lacks is read again.
+        self._known: dict[str, str] = {
+            key: held for key, held in remembered(cache).items() if _is_digest(held)
+        }
 
     def of(self, paths: Iterable[str | Path]) -> str:
         """One hash of what all these files hold, in their order.

@@ -42,21 +42,24 @@ def find_tubes(
     Raises:
         ValueError: If frames cannot be read, or too many of them show nothing.
     """
+    source = frames if isinstance(frames, FrameSource) else None
+    limits = source.limits if source else FrameLimits()
     proposer.start(frames)
     found, check = {}, FrameCheck()
+    # Before the sweep: at its end, a video file would be opened once more for it.
+    shape = frames[0].shape[:2]
     for number in range(first, len(frames), stride):
         frame = frames[number]
         check.look(frame)
         found[number] = proposer.propose(frame)
         step()
-    source = frames if isinstance(frames, FrameSource) else None
-    check.refuse(source.path if source else name, source.limits if source else FrameLimits())
-    remarks = check.remarks()
-    if source is not None and source.damaged:
+    check.refuse(source.path if source else name, limits)
+    remarks = check.remarks(limits)
+    if source and source.damaged:
         remarks.append(f'{source.damaged} frames do not decode whole')
     for remark in remarks:
         note(remark)
-    return ObjectTubes.from_frames(found, len(frames), frames[0].shape[:2])
+    return ObjectTubes.from_frames(found, len(frames), shape)
 
 
 def measure_tubes(

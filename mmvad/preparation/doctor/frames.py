@@ -14,7 +14,7 @@ from zlib import crc32
 import cv2
 import numpy as np
 
-from mmvad.datasets.frame_check import FrameCheck, FrameLimits, is_flat
+from mmvad.datasets.frame_check import EMPTY, FrameCheck, FrameLimits, is_flat
 from mmvad.datasets.frames import (
     IMAGE_FLAGS,
     is_hidden,
@@ -180,15 +180,9 @@ def _examine_folder(folder: Path, fast: bool, seen: Seen, note: Note) -> None:
 
 def _note_empty(check: FrameCheck, note: Note) -> None:
     """Tell of frames that show nothing; an error where a run would refuse the video."""
-    limits = FrameLimits()
-    for name, count, words in (
-        ('flat', check.flat, 'of a single colour'),
-        ('frozen', check.frozen, 'equal to the one before'),
-    ):
-        if count:
-            severity = 'error' if count > getattr(limits, name) * check.seen else 'info'
-            text = f'{count:,} of {check.seen:,} {words}'
-            note(severity, f'{name} frames', text, **{name: count})
+    for name, count, too_many in check.found(FrameLimits()):
+        text = f'{count:,} of {check.seen:,} {EMPTY[name]}'
+        note('error' if too_many else 'info', f'{name} frames', text, **{name: count})
 
 
 def _examine_file(file: Path, fast: bool, seen: Seen, note: Note) -> None:
