@@ -544,6 +544,13 @@ def test_long_lists_are_cut(tree):
     assert len(json.loads(report.json())['findings']) == len(report.findings) == 42
 
 
+def test_a_byte_order_mark_is_no_fault(tree):
+    file = tree / 'test.json'
+    before = examine(file)
+    file.write_text(file.read_text(), encoding='utf-8-sig')
+    assert examine(file) == before
+
+
 def test_what_cannot_be_examined_is_said(tree):
     for text in ('no json', '[]', '{"metainfo": {}, "data_list": []}', '[' * 10**5):
         (tree / 'bad.json').write_text(text)
@@ -552,6 +559,10 @@ def test_what_cannot_be_examined_is_said(tree):
     for options in (dict(root=tree / 'nowhere'), dict(other=tree / 'nowhere.json')):
         with pytest.raises(CannotExamine, match='nowhere'):
             examine(tree / 'test.json', **options)
+    twice = (tree / 'test.json').read_text().replace('"metainfo"', '"data_list": [], "metainfo"')
+    (tree / 'twice.json').write_text(twice)
+    with pytest.raises(CannotExamine, match="twice.json: not JSON: key 'data_list' comes 2 times"):
+        examine(tree / 'twice.json')
     with pytest.raises(CannotExamine, match='none.json: no such annotation file'):
         examine(tree / 'none.json')
     with pytest.raises(CannotExamine, match='cannot be read: Is a directory'):

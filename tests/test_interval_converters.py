@@ -272,7 +272,7 @@ class TestLabelFiles:
 
 
 def test_the_first_folder_counts_and_files_before_frames(tmp_path, put):
-    put('a/v', 'b/v.mp4', 'c/v.mkv', 'c/w', 'a/.hidden.mp4')
+    put('a/v', 'b/v.mp4', 'c/v.mkv', 'c/w', 'a/.hidden.mp4', 'a/@eaDir')
     found = index_videos(tmp_path / name for name in 'abcd')
     assert found == {'v': tmp_path / 'b/v.mp4', 'w': tmp_path / 'c/w'}
     put('b/v.avi')

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -245,9 +245,9 @@ HALTS = (
 )
 
 
-@pytest.mark.slow
-def test_signals_end_every_stage_in_order(plaza, tmp_path):
-    """The same command, stopped everywhere, ends with the figures of an undisturbed run."""
+def halted_by_signals(plaza: Path, tmp_path: Path, halts: Sequence[tuple]) -> None:
+    """The same command, stopped at some of :data:`HALTS` one after the other, ends with the figures
+    of an undisturbed run."""
     workers = {
         'stages.spatial.train_dataloader.num_workers': 2,
         'stages.features.num_workers': 2,
@@ -255,7 +255,7 @@ def test_signals_end_every_stage_in_order(plaza, tmp_path):
     RUNNERS.build(tiny_config(plaza, tmp_path / 'undisturbed', **workers)).train()
     work_dir = tmp_path / 'run'
     config = config_file(tmp_path, tiny_config(plaza, work_dir, **workers))
-    for stage, halt, writing, number, to_all in HALTS:
+    for stage, halt, writing, number, to_all in halts:
         case = f'{stage}, {number.name}, {halt}'
         process = begin(config, halt=halt)
         wait_for_halt(process, config)
@@ -278,6 +278,12 @@ def test_signals_end_every_stage_in_order(plaza, tmp_path):
     code, _, err = ended(begin(config))
     assert code == 0, err
     assert figures(work_dir) == figures(tmp_path / 'undisturbed')
+
+
+@pytest.mark.slow
+def test_signals_end_runs_in_order(plaza, tmp_path):
+    """Either signal, to the run alone and to all its processes; make test-faults takes all."""
+    halted_by_signals(plaza, tmp_path, [HALTS[number] for number in (1, 3, 9, 11)])
 
 
 # -------------------------------------------------------------------- full disks

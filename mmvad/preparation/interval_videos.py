@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmvad.datasets.annotations import VideoAnnotation
-from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource
+from mmvad.datasets.frames import VIDEO_SUFFIXES, FrameSource, is_hidden
 
 from .converting import finish, some
 from .interval_files import Interval, IntervalRow, merge_intervals
@@ -55,7 +55,7 @@ def index_videos(folders: Iterable[Path]) -> dict[str, Path]:
             continue
         here: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
-            if path.name.startswith('.'):
+            if is_hidden(path):
                 continue
             if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
                 if path.stem in here:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmvad.datasets import FrameSource
+from mmvad.datasets.frames import is_hidden
 from mmvad.datasets.ground_truth.labels import read_labels
 from mmvad.preparation.converting import annotate, find, find_videos, finish, main, match, numbered
 
@@ -39,7 +40,7 @@ def convert(root: Path, labels: str | None = None) -> None:
     where = source.relative_to(root).as_posix()
     if where == LABELS['masks']:
         numbers = {video: str(number) for number, video in numbered(testing).items()}
-        files = [path for path in source.glob('*_label.mat') if not path.name.startswith('.')]
+        files = [path for path in source.glob('*_label.mat') if not is_hidden(path)]
         match(source, list(numbers.values()), (path.name.split('_')[0] for path in files))
         values = read_labels('avenue_volumes', source, lengths)
         masks = {video: source / f'{number}_label.mat' for video, number in numbers.items()}

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mmvad.datasets import FrameSource
+from mmvad.datasets.frames import is_hidden
 from mmvad.datasets.ground_truth.labels import read_labels
 from mmvad.preparation.converting import annotate, find, find_videos, finish, main, match
 
@@ -77,7 +78,7 @@ def scene(video: str) -> str:
 
 
 def _arrays(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob('*.npy') if not file.name.startswith('.'))
+    return sorted(file for file in folder.glob('*.npy') if not is_hidden(file))
 
 
 def _check_masks(file: Path, video: str, frames: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmvad.datasets.annotations import METAINFO, VideoAnnotation, read_annotations
+from mmvad.structures.text_files import read_text, unique_keys
 
 from .findings import CannotExamine, Findings, Note
 
@@ -47,7 +48,7 @@ def read_listing(file: Path, findings: Findings) -> tuple[dict[str, Any], list[E
         CannotExamine: If there is no list of videos.
     """
     try:
-        content = json.loads(file.read_text(encoding='utf-8'))
+        content = json.loads(read_text(file), object_pairs_hook=unique_keys)
     except FileNotFoundError as error:
         raise CannotExamine(f'{file}: no such annotation file') from error
     except OSError as error:
