@@ -124,6 +124,31 @@ def test_a_model_file_runs_nothing(run, tmp_path, name):
 
 
 @pytest.mark.parametrize(
+    'options',
+    [
+        {'model.backbone.type': 'os.mkdir', 'model.backbone._delete_': True},
+        {'model.backbone': dict(_delete_=True, path='made')},
+        {'model.neck': [dict(type='os.mkdir')]},
+    ],
+)
+def test_options_of_a_detector_build_nothing_else(plaza, run, tmp_path, options):
+    """Neither those in a model file, nor those that would be written into one."""
+    path = run / 'attributes.pth'
+    content = torch.load(path, weights_only=True)
+    config = json.loads(content['meta']['config'])
+    config['proposer'] = dict(type='MMDetProposer', config='a', checkpoint='b', cfg_options=options)
+    content['meta']['config'] = json.dumps(config)
+    torch.save(content, path)
+    words = r'proposer.cfg_options.*: .* sets a .*; put it into a detector config file'
+    with pytest.raises(ValueError, match=f'attributes.pth: .*{words}'):
+        init_model(path)
+    cfg = tiny_config(plaza, tmp_path / 'work', method='attributes')
+    cfg.proposer = config['proposer']
+    with pytest.raises(ValueError, match=f'^{words}'):
+        RUNNERS.build(cfg)
+
+
+@pytest.mark.parametrize(
     'name',
     ['LocalVAD', 'mmvad.LocalVAD', 'mmvad.models.localvad.LocalVAD', 'GELU', 'mmdet.ResNet'],
 )

@@ -1,6 +1,7 @@
 """The models, whole: what they measure and score, their files, the paper's sizes, the configs."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -415,6 +416,32 @@ class TestModelFile:
         torch.save(dict(state_dict=dict(weight=torch.ones(2))), path)
         with pytest.raises(ValueError, match='m.pth: a checkpoint without its config'):
             read_model_file(path)
+
+    def test_a_model_with_an_initialisation_of_its_own(self, path):
+        init = dict(
+            type='Normal', layer='Linear', std=0.02, override=dict(type='Constant', name='C')
+        )
+        cfg = small_config(**SMALL_TERMS, **{'model.temporal.smm.init_cfg': init})
+        write_model_file(path, calibrated(), cfg, seed=0)
+        assert read_model_file(path)[0].model.temporal.smm.init_cfg == init
+
+    @pytest.mark.parametrize(
+        ('value', 'words'),
+        [
+            (
+                dict(type='os.mkdir'),
+                "smm.init_cfg: type 'os.mkdir' is no registered",
+            ),
+            (Path('x'), 'config: Object of type PosixPath is not JSON serializable'),
+        ],
+    )
+    def test_a_config_that_no_model_file_could_hold_is_refused_first(
+        self, plaza, tmp_path, value, words
+    ):
+        key = 'model.temporal.smm.init_cfg' if isinstance(value, dict) else 'mine'
+        with pytest.raises(ValueError, match=words):
+            RUNNERS.build(tiny_config(plaza, tmp_path / 'work', **{key: value}))
+        assert not (tmp_path / 'work').exists()
 
     @pytest.mark.parametrize('version', ['9.0.0', '0.0.1', ''])
     def test_files_of_another_version_are_refused(self, path, version):

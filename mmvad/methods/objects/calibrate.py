@@ -16,7 +16,7 @@ from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, STAGES
 from mmvad.structures import TubeSpec
 
-from .model_file import build_model, write_model_file
+from .model_file import build_model, config_text, write_model_file
 
 
 @STAGES.register_module()
@@ -57,6 +57,8 @@ class CalibrateStage(BaseStage):
             model = MODELS.build(cfg.model)
         if model.scorer is None:
             raise ValueError('model.scorer: expected a scorer to fit')
+        # Before hours of work, not when its end is written or read again.
+        config_text(cfg)
 
     def check_model(self, config: Mapping[str, Any], path: Path) -> None:
         build_model(config, path)

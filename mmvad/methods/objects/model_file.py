@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as brief
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 from mmvad import __version__
-from mmvad.engine.components import is_registered, shaping_settings
+from mmvad.engine.components import is_registered, registry_of, shaping_settings
 from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, PROPOSERS, STAGES, TRANSFORMS
 from mmvad.structures import atomic_path, file_digest, read_checkpoint
@@ -21,9 +22,7 @@ from mmvad.structures.array_files import damage_named
 
 def write_model_file(path: Path, model: ObjectVAD, cfg: Config, seed: int) -> None:
     """Write a trained and calibrated model, whole or not at all."""
-    # As JSON, which keeps the order and runs no code when it is read.
-    text = json.dumps(_named(cfg.to_dict()))
-    meta = dict(mmvad_version=__version__, config=text, seed=seed)
+    meta = dict(mmvad_version=__version__, config=config_text(cfg), seed=seed)
     with atomic_path(path) as tmp:
         torch.save(dict(state_dict=model.cpu().state_dict(), meta=meta), tmp)
 
@@ -58,39 +57,71 @@ def read_model_file(path: str | Path) -> tuple[Config, dict[str, Any]]:
         raise ValueError(f'{path}: meta.config: not the config of a model: {text}') from error
 
 
+def config_text(cfg: Config) -> str:
+    """A config as a model file holds it: as JSON, which keeps the order and runs no code when it is
+    read.
+
+    Raises:
+        ValueError: If no model file with it could be read; the message names the key.
+    """
+    named = _named(cfg.to_dict())
+    _refuse_foreign_types(named)
+    try:
+        return json.dumps(named)
+    except TypeError as error:
+        raise ValueError(f'config: {error}, which the model file holds it as') from error
+
+
 def _refuse_foreign_types(made_by: Any) -> None:
     """Only components are built of what a file says: MMEngine's registries call any function of
     any module that a ``type`` names.
 
     Raises:
-        ValueError: Naming the type.
+        ValueError: Naming the key and the type.
     """
     if not isinstance(made_by, dict):
         raise ValueError(f'expected a dict, got {brief(made_by)}')
-    stages = made_by.get('stages')
-    # What a stage is given is built when it is run, by a config that is not from a file.
-    heads = [s.get('type') for s in stages.values() if isinstance(s, dict)] if stages else []
-    for part, types, registries in (
-        ('model', _types(made_by.get('model')), (MODELS, TRANSFORMS)),
-        ('proposer', _types(made_by.get('proposer')), (PROPOSERS,)),
-        ('stages', map(str, heads), (STAGES,)),
-    ):
-        for name in types:
-            if not any(is_registered(name, registry) for registry in registries):
-                raise ValueError(
-                    f'{part}: type {name[:100]!r} is no registered component; import the module '
-                    'that registers it, where you trust it'
-                )
+    _check_types(made_by.get('model'), 'model', (MODELS, TRANSFORMS))
+    _check_types(made_by.get('proposer'), 'proposer', (PROPOSERS,))
+    for name, stage in (made_by.get('stages') or {}).items():
+        # What a stage is given is built when it is run, by a config that is not from a file.
+        if isinstance(stage, dict):
+            _check_types(dict(type=stage.get('type')), f'stages.{name}', (STAGES,))
 
 
-def _types(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if 'type' in value:
-            yield str(value['type'])
-        value = list(value.values())
+def _check_types(value: Any, where: str, registries: tuple[Registry, ...]) -> None:
+    """Refuse what is no component of ``registries``, or of that which the key above it says."""
     if isinstance(value, list):
-        for item in value:
-            yield from _types(item)
+        for number, item in enumerate(value):
+            _check_types(item, f'{where}.{number}', registries)
+    if not isinstance(value, dict):
+        return
+    if 'type' in value and not any(is_registered(str(value['type']), r) for r in registries):
+        raise ValueError(
+            f'{where}: type {str(value["type"])[:100]!r} is no registered component; import the '
+            'module that registers it, where you trust it'
+        )
+    for key, item in value.items():
+        if key == 'cfg_options':
+            _refuse_types(item, f'{where}.{key}')
+        else:
+            own = registry_of(key)
+            _check_types(item, f'{where}.{key}', registries if own is None else (own, *registries))
+
+
+def _refuse_types(options: Any, where: str) -> None:
+    """Refuse dotted options of another config that would have it build something else."""
+    if isinstance(options, list):
+        options = dict(enumerate(options))
+    if not isinstance(options, dict):
+        return
+    for key, item in options.items():
+        if found := {'type', '_delete_'} & set(str(key).split('.')):
+            raise ValueError(
+                f'{where}: {str(key)[:100]!r} sets a {found.pop()!r}, expected values only; put it '
+                'into a detector config file'
+            )
+        _refuse_types(item, f'{where}.{key}')
 
 
 def _named(value: Any) -> Any:
@@ -99,7 +130,8 @@ def _named(value: Any) -> Any:
         return {key: _named(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_named(item) for item in value]
-    return f'{value.__module__}.{value.__qualname__}' if callable(value) else value
+    named = hasattr(value, '__qualname__')
+    return f'{value.__module__}.{value.__qualname__}' if named else value
 
 
 def _release(version: str) -> list[str]:
