@@ -113,6 +113,36 @@ class TestBadInput:
         with pytest.raises(ValueError, match="on_error: expected 'raise' or 'skip', got 'ignore'"):
             inferencer(whole, on_error='ignore')
 
+    @pytest.mark.parametrize('of', ['the file', 'the machine'])
+    def test_other_faults_leave_no_video_out(self, finished, plaza, monkeypatch, of):
+        inferencer = VADInferencer(finished / 'localvad.pth')
+        fault = (RuntimeError if of == 'the file' else torch.OutOfMemoryError)('of the program')
+
+        def score(measured):
+            raise fault
+
+        monkeypatch.setattr(inferencer.model, 'score', score)
+        with pytest.raises((ValueError, torch.OutOfMemoryError)) as raised:
+            inferencer(plaza / 'testing/frames', show_progress=False, on_error='skip')
+        assert ('localvad.pth: ' in str(raised.value)) == (of == 'the file')
+        assert not inferencer.skipped
+
+    def test_no_video_is_left_for_a_shared_background(self, finished, tmp_path):
+        (tmp_path / 'no.mp4').write_bytes(b'no video')
+        inferencer = VADInferencer(
+            finished / 'localvad.pth', dict(type='ForegroundProposer', background='split')
+        )
+        assert inferencer(tmp_path / 'no.mp4', False, on_error='skip') == []
+        assert list(inferencer.skipped) == ['no']
+
+    def test_a_proposer_that_is_none(self, finished):
+        for given, words in (
+            (dict(type='ForegroundProposer', threshold='high'), 'proposer.threshold: expected a'),
+            (7, 'proposer: expected one or its config, got 7'),
+        ):
+            with pytest.raises(ValueError, match=f'^{words}'):
+                VADInferencer(finished / 'localvad.pth', given)
+
     def test_deep_images_are_scaled_as_in_training(self, finished, plaza, tmp_path):
         model = init_model(finished / 'localvad.pth')
         model.cfg.test_dataset.value_range = (1000, 1000 + 255 * 8)

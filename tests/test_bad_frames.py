@@ -12,8 +12,11 @@ import pytest
 from conftest import tiny_config
 
 from mmvad.datasets import FrameLimits, FrameSource
+from mmvad.datasets.annotations import VideoAnnotation, write_annotations
 from mmvad.datasets.video_dataset import VideoDataset
+from mmvad.engine.broken_videos import leave_out_broken
 from mmvad.registry import RUNNERS
+from mmvad.structures import FileDigests, WorkDir
 
 
 def write(folder: Path, images, names='{:03d}.png') -> Path:
@@ -225,7 +228,50 @@ class TestSkip:
             '1': [0, 1], '3': [4, 5]
         }  # fmt: skip
 
+    def annotated(self, tmp_path, **num_frames) -> VideoDataset:
+        write_annotations(
+            tmp_path / 'all.json',
+            dict(dataset='d', split='training', ground_truth='none'),
+            [VideoAnnotation(v, f'frames/{v}', count) for v, count in num_frames.items()],
+        )
+        return VideoDataset(str(tmp_path), ann_file='all.json', on_error='skip')
+
+    def test_what_was_mended_is_taken(self, tmp_path, monkeypatch):
+        """An annotation that was put right, a disk that could not be read once."""
+
+        def left_out(**num_frames) -> dict[str, str]:
+            videos, place = self.annotated(tmp_path, **num_frames), WorkDir(tmp_path)
+            leave_out_broken(videos, place, FileDigests(place.digests))
+            return videos.skipped
+
+        for seed, video in enumerate(('a', 'b')):
+            write(tmp_path / 'frames' / video, noise(6, 255, np.uint8, seed))
+        with monkeypatch.context() as patch:
+            patch.setattr(VideoDataset, 'examine', lambda self, v: 'EIO' if v == 'b' else '')
+            assert left_out(a=6, b=6) == dict(b='EIO')
+        assert 'has 6 frames, but' in left_out(a=7, b=6)['a']
+        assert left_out(a=6, b=6) == {}
+        monkeypatch.setattr(VideoDataset, 'examine', lambda self, v: 'read again')
+        assert left_out(a=6, b=6) == {}
+        monkeypatch.setattr('mmvad.engine.broken_videos.__version__', '99.0.0')
+        with pytest.raises(ValueError, match='none of 2 videos can be used: read again'):
+            left_out(a=6, b=6)
+
+    @pytest.mark.parametrize('name', ['a link', 'a folder'])
+    def test_images_that_are_none(self, tmp_path, name):
+        for video in ('a', 'b'):
+            write(tmp_path / 'frames' / video, noise(6, 255, np.uint8))
+        wrong = tmp_path / 'frames/b/006.png'
+        wrong.mkdir() if name == 'a folder' else wrong.symlink_to('nowhere.png')
+        place = WorkDir(tmp_path)
+        videos = VideoDataset(str(tmp_path), dict(img='frames'), on_error='skip')
+        leave_out_broken(videos, place, FileDigests(place.digests))
+        assert list(videos.skipped) == ['b'] and str(wrong) in videos.skipped['b']
+        assert list(videos.lengths) == ['a']
+
     def test_nothing_left(self, tmp_path):
+        with pytest.raises(ValueError, match='all.json: none of its 2 videos can be read: .*/a: '):
+            self.annotated(tmp_path, a=6, b=6)
         (tmp_path / 'frames/a').mkdir(parents=True)
         with pytest.raises(ValueError, match='frames: none of its 1 videos can be read'):
             VideoDataset(str(tmp_path), dict(img='frames'), on_error='skip')

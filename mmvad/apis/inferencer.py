@@ -37,6 +37,7 @@ from mmvad.methods.objects import (
 from mmvad.models import ObjectVAD
 from mmvad.proposals import BaseProposer
 from mmvad.registry import PROPOSERS
+from mmvad.structures import ObjectTubes
 
 Video = str | Path | np.ndarray | Sequence[np.ndarray]
 
@@ -127,10 +128,13 @@ class VADInferencer:
         #: Videos that the last call left out, and why.
         self.skipped: dict[str, str] = {}
         with self._of_file():
-            self._configure(proposer)
+            self._configure()
+        # What the caller gives is no fault of the file.
+        with self._of_file() if proposer is None else nullcontext():
+            self.proposer = _built(self.model.cfg.get('proposer') if proposer is None else proposer)
 
-    def _configure(self, proposer: BaseProposer | Mapping[str, Any] | None) -> None:
-        """Set up what the model's config says, besides the model."""
+    def _configure(self) -> None:
+        """Set up what the model's config says, besides model and proposer."""
         if self.model.scorer is None or not self.model.scorer.fitted:
             raise ValueError(
                 'model: not calibrated; expected a complete model file, which training leaves at '
@@ -138,18 +142,7 @@ class VADInferencer:
             )
         cfg = self.model.cfg
         with DefaultScope.overwrite_default_scope('mmvad'):
-            proposer = proposer or cfg.get('proposer')
-            if proposer is None:
-                raise ValueError(
-                    'proposer: the config in the model file names none (its boxes were given as '
-                    'files); expected a proposer or its config'
-                )
-            if isinstance(proposer, Mapping):
-                proposer = PROPOSERS.build(proposer)
-            if not isinstance(proposer, BaseProposer):
-                raise ValueError(f'proposer: expected one or its config, got {proposer!r:.100}')
             finals = [s for s in build_stages(cfg) if isinstance(s, EvaluationStage)]
-        self.proposer: BaseProposer = proposer
         evaluator = finals[0].evaluator if finals else {}
         names = ('smoothing', 'tracking', 'per_video_min_max')
         self.policy = ScorePolicy(**{key: evaluator[key] for key in names if key in evaluator})
@@ -236,27 +229,37 @@ class VADInferencer:
         bar = progress('videos', 'frames', sum(map(len, videos.values())), not show_progress)
         with bar, DefaultScope.overwrite_default_scope('mmvad'), torch.no_grad():
             # Of all videos, as in a test: a background may be one for all of a camera's.
-            self.proposer.fit(list(videos.values()))
+            if videos:
+                self.proposer.fit(list(videos.values()))
             for video, frames in videos.items():
-                with self._leaving_out(video, skip):
-                    yield self._score_video(video, frames)
+                if (result := self._score_video(video, frames, skip)) is not None:
+                    yield result
                 bar.update(len(frames))
 
-    def _score_video(self, video: str, frames: Sequence[np.ndarray]) -> VideoResult:
+    def _score_video(
+        self, video: str, frames: Sequence[np.ndarray], skip: bool
+    ) -> VideoResult | None:
+        """None where the video is left out, for what shows when it is read; other faults are of
+        the program or the model, and would leave out every video."""
         model = self.model
-        tubes = find_tubes(
-            frames,
-            self.proposer,
-            model.tube.first_scored,
-            note=lambda text: print_log(f'{video}: {text}', 'current', logging.WARNING),
-            name=video,
-        )
+        with self._leaving_out(video, skip):
+            tubes = find_tubes(
+                frames,
+                self.proposer,
+                model.tube.first_scored,
+                note=lambda text: print_log(f'{video}: {text}', 'current', logging.WARNING),
+                name=video,
+            )
+        if video in self.skipped:
+            return None
         scores = {channel: np.zeros(len(tubes), np.float32) for channel in model.scorer.channels}
-        for rows, measured in measure_tubes(frames, tubes, model, video, self.batch_size):
+        for rows, measured in self._measured(video, frames, tubes, skip):
             with self._of_file():
                 found = model.score(measured)
             for channel, values in found.items():
                 scores[channel][rows] = values.cpu().numpy()
+        if video in self.skipped:
+            return None
         details = score_video(
             tubes.frames,
             scores,
@@ -269,14 +272,36 @@ class VADInferencer:
         )
         return VideoResult(video, details.final[self.channel], self.channel, details)
 
+    def _measured(
+        self, video: str, frames: Sequence[np.ndarray], tubes: ObjectTubes, skip: bool
+    ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
+        # What is raised where this is iterated does not come by here.
+        with self._leaving_out(video, skip):
+            yield from measure_tubes(frames, tubes, self.model, video, self.batch_size)
+
+
+def _built(proposer: BaseProposer | Mapping[str, Any] | None) -> BaseProposer:
+    if proposer is None:
+        raise ValueError(
+            'proposer: the config in the model file names none (its boxes were given as files); '
+            'expected a proposer or its config'
+        )
+    if isinstance(proposer, Mapping):
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            proposer = PROPOSERS.build(proposer)
+    if not isinstance(proposer, BaseProposer):
+        raise ValueError(f'proposer: expected one or its config, got {proposer!r:.100}')
+    return proposer
+
 
 @contextmanager
 def _named(path: str | Path) -> Iterator[None]:
     """Names a model file in whatever comes of a config or weights that are not as they were."""
     try:
         yield
-    except OSError:
-        raise  # it names a file that the config names
+    # These name a file that the config names, or are none of the file's.
+    except (OSError, torch.OutOfMemoryError):
+        raise
     except Exception as error:
         raise ValueError(f'{path}: {" ".join(str(error).split())[:500]}') from error
 

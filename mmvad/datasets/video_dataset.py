@@ -134,6 +134,11 @@ class VideoDataset(BaseDataset):
                     **where,
                 )
             )
+        if self.skipped and not infos:
+            raise ValueError(
+                f'{self.ann_file}: none of its {len(self.skipped)} videos can be read: '
+                f'{next(iter(self.skipped.values()))}'
+            )
         return infos
 
     def _found(self) -> list[dict]:

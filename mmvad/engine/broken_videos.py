@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mmvad import __version__
 from mmvad.datasets import VideoDataset
-from mmvad.structures import FileDigests, WorkDir, digest, remembered, write_json
+from mmvad.structures import (
+    FileDigests,
+    NoSpaceError,
+    WorkDir,
+    digest,
+    remembered,
+    write_json,
+)
 
 from .guard import make_work_dir
 
@@ -15,20 +23,37 @@ def leave_out_broken(videos: VideoDataset, work_dir: WorkDir, digests: FileDiges
 
     Args:
         videos: Of one split.
-        work_dir: Where it is kept what came of reading all frames, which takes long.
+        work_dir: Where it is kept which videos could be read to their end, which takes long.
         digests: By which a video is known again.
     """
     if videos.on_error != 'skip':
         return
     make_work_dir(work_dir)
-    verdicts: dict[str, str] = remembered(work_dir.examined)
+    whole = remembered(work_dir.examined)
 
     def verdict(video: str) -> str:
-        key = digest(digests.of(videos.files(video)), videos.value_range, videos.limits)
-        if key not in verdicts:
-            verdicts[key] = videos.examine(video)
-            write_json(work_dir.examined, verdicts)
-        return verdicts[key]
+        try:
+            held = digests.of(videos.files(video))
+        except NoSpaceError:
+            raise  # of the work dir, which remembers what files hold
+        except OSError as error:
+            return str(error)
+        # All that a verdict depends on: the code, and how many frames the annotation tells.
+        key = digest(
+            held,
+            videos.lengths[video],
+            videos.value_range,
+            videos.limits,
+            __version__.split('.')[:2],
+        )
+        if whole.get(key) is True:
+            return ''
+        found = videos.examine(video)
+        # Only what is whole stays so: an error of reading may have passed by the next run.
+        if not found:
+            whole[key] = True
+            write_json(work_dir.examined, whole)
+        return found
 
     videos.leave_out(verdict)
 
