@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -134,6 +135,35 @@ def test_stage_folders_keep_what_fits_and_move_the_rest_aside(tmp_path):
     assert (stale / 'part').read_text() == '1' and not (other.path / 'part').exists()
 
 
+def test_what_no_stage_made_is_never_removed(tmp_path):
+    path = tmp_path / 'stage'
+    path.mkdir()
+    (path / 'mine').write_text('by hand')
+    for number, key in enumerate('abcd'):
+        StageFolder(path, key).open()
+        (path / 'part').write_text(str(number))
+    assert (tmp_path / 'stage.stale/mine').read_text() == 'by hand'
+    # What stages leave takes one more place, not ever more.
+    assert (tmp_path / 'stage.stale.1/part').read_text() == '2'
+    assert not (tmp_path / 'stage.stale.2').exists()
+
+
+def test_output_beside_the_folder_is_moved_aside_with_it(tmp_path):
+    model = tmp_path / 'model.pth'
+    for key in 'ab':
+        folder = StageFolder(tmp_path / 'stage', key, leaves=('../model.pth',))
+        folder.open()
+        assert not model.exists()
+        model.write_text(key)
+        folder.finish()
+        assert folder.complete
+    assert (tmp_path / 'stage.stale/model.pth').read_text() == 'a'
+    # What is there before the stage ever ran is somebody's.
+    shutil.rmtree(tmp_path / 'stage')
+    stale = StageFolder(tmp_path / 'stage', 'c', leaves=('../model.pth',)).open()
+    assert (stale / 'model.pth').read_text() == 'b' and stale.name == 'stage.stale.1'
+
+
 def test_interrupted_time_is_counted(tmp_path):
     folder = StageFolder(tmp_path / 'stage', 'a')
     folder.open()
@@ -170,13 +200,15 @@ def test_a_stage_whose_files_changed_is_not_complete(tmp_path):
     assert folder.open() is None and not part.exists()
 
 
-def test_large_output_is_told_by_its_size_and_edited_output_by_what_it_holds_now(tmp_path):
+def test_large_output_counts_as_what_made_it_and_edited_output_as_what_it_holds_now(tmp_path):
     large = finished(tmp_path / 'large', hashed=False)
+    part = large.path / 'part.npy'
     assert large.content == large.key
-    os.utime(large.path / 'part.npy', (1, 1))
+    os.utime(part, (1, 1))
     assert large.complete
-    (large.path / 'part.npy').write_bytes(b'12')
-    assert not large.complete
+    for held in (b'12', b'1235'):
+        part.write_bytes(held)
+        assert large.damaged == [part]
 
     edited = finished(tmp_path / 'edited', editable=True)
     before = edited.content

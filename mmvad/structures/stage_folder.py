@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from .files import digest, file_digest, write_json
 
@@ -23,8 +24,9 @@ class StageFolder:
         path: The folder.
         key: Hash of all settings and inputs that shape the stage's output.
         leaves: Patterns of the files that are its output, relative to the folder.
-        hashed: Whether the manifest holds hashes of the files; if not, only their sizes: for output
-            too large to be read just to see that it is as it was.
+        hashed: Whether the files' content counts for what comes after. If not, that is what made
+            them, and the manifest holds checksums only, by which changes show: for output so large
+            that a hash takes long.
         editable: Whether people may change the files: they then count as they are.
     """
 
@@ -79,11 +81,11 @@ class StageFolder:
         """Files of a finished stage that are gone or no longer what they were."""
         return [
             self.path / name
-            for name, (size, stamp, sha) in self.record.get('files', {}).items()
-            if not self._intact(self.path / name, size, stamp, sha)
+            for name, (size, stamp, held) in self.record.get('files', {}).items()
+            if not self._intact(self.path / name, size, stamp, held)
         ]
 
-    def _intact(self, file: Path, size: int, stamp: int, sha: str | None) -> bool:
+    def _intact(self, file: Path, size: int, stamp: int, held: str | None) -> bool:
         if not file.is_file():
             return False
         if self.editable:
@@ -91,7 +93,17 @@ class StageFolder:
         stat = file.stat()
         if stat.st_size != size:
             return False
-        return sha is None or stat.st_mtime_ns == stamp or file_digest(file) == sha
+        return held is None or stat.st_mtime_ns == stamp or self._held(file) == held
+
+    def _held(self, file: Path) -> str:
+        """What a file holds, by a hash or a checksum, of which the latter takes half the time."""
+        if self.hashed:
+            return file_digest(file)
+        checksum = 0
+        with file.open('rb') as content:
+            while block := content.read(1 << 20):
+                checksum = crc32(block, checksum)
+        return f'{checksum:08x}'
 
     @property
     def content(self) -> str:
@@ -109,19 +121,25 @@ class StageFolder:
         """Make the folder ready to write to; whole files that the same settings left stay.
 
         Output of other settings is moved aside, so that no later stage trusts it: to
-        ``<name>.stale``, replacing an earlier one; what people may have made or changed replaces
-        nothing, it goes to ``<name>.stale.1`` and so on.
+        ``<name>.stale``, replacing what a stage left there earlier. What people may have made or
+        changed replaces nothing and is not replaced: there are ``<name>.stale.1`` and so on.
 
         Returns:
             Where the stale output went, if there was any.
         """
         stale = None
         record = self.record
-        if self.path.exists() and any(self.path.iterdir()) and record.get('key') != self.key:
-            stale = self._aside(by_hand=self.editable or not record)
-            os.replace(self.path, stale)
-            record = {}
         self.path.mkdir(parents=True, exist_ok=True)
+        if record.get('key') != self.key:
+            # Output beside the folder goes with it.
+            for file in self.files:
+                if '..' in file.relative_to(self.path).parts:
+                    os.replace(file, self.path / file.name)
+            if any(self.path.iterdir()):
+                stale = self._aside(by_hand=self.editable or not record)
+                os.replace(self.path, stale)
+                self.path.mkdir()
+            record = {}
         # Only of its own output, whatever a manifest may name.
         for file in set(self.damaged) & set(self.files):
             file.unlink()
@@ -134,11 +152,14 @@ class StageFolder:
     def _aside(self, by_hand: bool) -> Path:
         """A free place for stale output."""
         stale = self.path.with_name(f'{self.path.name}.stale')
-        if not by_hand:
-            shutil.rmtree(stale, ignore_errors=True)
-            return stale
         names = (f'{stale.name}.{number}' if number else stale.name for number in count())
-        return next(path for path in map(stale.with_name, names) if not path.exists())
+        for place in map(stale.with_name, names):
+            if place.exists():
+                # Without a manifest no stage made it.
+                if by_hand or not StageFolder(place, '').record:
+                    continue
+                shutil.rmtree(place, ignore_errors=True)
+            return place
 
     def checkpoint(self) -> None:
         """Note the seconds spent so far, so that a killed stage still counts them."""
@@ -157,8 +178,8 @@ class StageFolder:
         files = {}
         for file in self.files:
             stat = file.stat()
-            sha = file_digest(file) if self.hashed else None
-            files[os.path.relpath(file, self.path)] = (stat.st_size, stat.st_mtime_ns, sha)
+            look = (stat.st_size, stat.st_mtime_ns, self._held(file))
+            files[os.path.relpath(file, self.path)] = look
         write_json(
             self.path / MANIFEST,
             dict(
@@ -186,7 +207,7 @@ def _is_record(record: Any) -> bool:
 
 
 def _is_look(look: Any) -> bool:
-    """Size, time of change and hash of a file."""
+    """Size, time of change and hash or checksum of a file."""
     return (
         isinstance(look, list)
         and [type(value) for value in look[:2]] == [int, int]
