@@ -102,7 +102,12 @@ KINDS = {
     'broadcast.ts': dict(options=dict(g='25', bf='2')),
     'without times.avi': dict(options=dict(g='25', bf='2')),
     'mpeg4.avi': dict(codec='mpeg4', options=dict(g='12', bf='2')),
+    'mpeg1.mpg': dict(codec='mpeg1video', options=dict(g='12', bf='2')),
     'mpeg2.mpg': dict(codec='mpeg2video', options=dict(g='12', bf='2')),
+    'mpeg2.ts': dict(codec='mpeg2video', options=dict(g='12', bf='2')),
+    'mpeg4.mpg': dict(codec='mpeg4', options=dict(g='12', bf='2')),
+    'mpeg4.ts': dict(codec='mpeg4', options=dict(g='12', bf='2')),
+    'hevc.mp4': dict(codec='libx265', options={'g': '25', 'x265-params': 'log-level=none'}),
     'mjpeg.avi': dict(codec='mjpeg', pixels='yuvj420p'),
     'ten bits.mp4': dict(pixels='yuv420p10le'),
     'av1.mp4': dict(codec='libsvtav1', options=dict(preset='12')),
@@ -138,6 +143,11 @@ class TestKinds:
         assert number_of(source[51]) == 51
 
 
+def test_what_cannot_be_jumped_in_is_told(tmp_path):
+    path = write(tmp_path / 'v.avi', options=dict(g='25', bf='2'))
+    assert 'only be read from the start on' in FrameSource(path).remarks[0]
+
+
 def test_a_phone_that_was_turned(tmp_path):
     frame = VideoFile(write(tmp_path / 'v.mp4', rotation=90))[5]
     assert frame.shape == (W, H, 3) and number_of(np.rot90(frame, 3)) == 5
@@ -169,18 +179,22 @@ def test_a_file_that_was_cut_between_key_frames(tmp_path, suffix):
     assert 'lack the key frame' in lenient.remarks[0] and 'ffmpeg -c copy' in lenient.remarks[0]
 
 
+def destroy(path: Path, packets: Sequence[int]) -> Path:
+    """Noise in place of packets; their first bytes, which say how long they are, stay."""
+    with av.open(str(path)) as container:
+        places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data, rng = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for at, size in (places[i] for i in packets):
+        kept = min(5, size - 1)
+        data[at + kept : at + size] = rng.integers(0, 255, size - kept, np.uint8).tobytes()
+    path.write_bytes(data)
+    return path
+
+
 class TestDamage:
     def damaged(self, tmp_path, share: float) -> Path:
         path = write(tmp_path / 'v.mp4', options=dict(g='25', bf='0', crf='18'))
-        with av.open(str(path)) as container:
-            places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
-        data = bytearray(path.read_bytes())
-        rng = np.random.default_rng(0)
-        hurt = rng.permutation(100)[: int(100 * share)]
-        for at, size in (places[i] for i in hurt):
-            data[at + 5 : at + size] = rng.integers(0, 255, max(0, size - 5), np.uint8).tobytes()
-        path.write_bytes(data)
-        return path
+        return destroy(path, np.random.default_rng(0).permutation(100)[: int(100 * share)])
 
     def test_a_few_frames_are_counted_and_stood_in_for(self, tmp_path):
         source = FrameSource(self.damaged(tmp_path, 0.02), limits=FrameLimits(damaged=1.0))
@@ -194,6 +208,41 @@ class TestDamage:
             ValueError, match=r'v.mp4: \d+ of its 100 frames do not decode whole, mo'
         ):
             list(source)
+
+    @pytest.mark.parametrize('name', ['hevc.mp4', 'av1.mp4'])
+    def test_a_frame_that_is_dropped_without_an_error_leaves_the_others_in_place(
+        self, tmp_path, name
+    ):
+        try:
+            path = write(tmp_path / name, **KINDS[name])
+        except av.codec.codec.UnknownCodecError:
+            pytest.skip(f'this FFmpeg does not write {name}')
+        video = VideoFile(destroy(path, [10]))
+        found = numbers(video)
+        whole = sorted(set(range(100)) - video.damaged)
+        assert len(video) == 100 and video.damaged and whole
+        assert [found[i] for i in whole] == whole
+
+    def test_frames_that_build_on_a_damaged_one_count(self, tmp_path):
+        path = write(tmp_path / 'v.mp4', options=dict(g='25', bf='0', sc_threshold='0'))
+        destroy(path, [40])
+        video = VideoFile(path)
+        numbers(video)
+        assert video.damaged == set(range(40, 50))
+        again = VideoFile(path)
+        for number in (60, 45, 39, 50):
+            again[number]
+        assert again.damaged == {45}
+
+    def test_frames_whose_place_is_not_known_count(self, tmp_path):
+        path = write(tmp_path / 'v.avi', options=dict(g='25', bf='2'))
+        destroy(path, [40])
+        source = FrameSource(path, limits=FrameLimits(damaged=1.0))
+        assert len(source) == 99 and source.damaged == 1
+        assert any('1 frames do not decode, and which is not known' in r for r in source.remarks)
+        destroy(path, range(20, 100, 2))
+        with pytest.raises(ValueError, match=r'v.avi: \d+ of its 100 frames do not decode whole'):
+            FrameSource(path)
 
     def test_a_file_that_ends_early(self, tmp_path):
         path = write(tmp_path / 'v.avi', 'mjpeg', pixels='yuvj420p')

@@ -136,7 +136,7 @@ class FrameSource(Sequence[np.ndarray]):
         elif self.path.is_file():
             self._video = VideoFile(self.path)
             self._length = len(self._video)
-            self._refuse_damaged(self._video.leading)
+            self._refuse_damaged(self._video.leading + self._video.lacking)
         else:
             raise FileNotFoundError(f'{self.path}: no such folder of frames or video file')
         if self._length <= 0:
@@ -181,8 +181,9 @@ class FrameSource(Sequence[np.ndarray]):
 
     @property
     def damaged(self) -> int:
-        """How many of the frames read so far a video file does not hold whole."""
-        return 0 if self._video is None else len(self._video.damaged)
+        """How many frames a video file does not hold whole: of those read so far, and those whose
+        place is not known."""
+        return 0 if self._video is None else len(self._video.damaged) + self._video.lacking
 
     @property
     def remarks(self) -> list[str]:
@@ -210,6 +211,16 @@ class FrameSource(Sequence[np.ndarray]):
             remarks.append(
                 f'its first {video.leading} frames lack the key frame they build on, the one after '
                 f'stands in for them: {_CUT}'
+            )
+        if video.lacking:
+            remarks.append(
+                f'{video.lacking} frames do not decode, and which is not known: those behind have '
+                'other numbers than they had'
+            )
+        if not video.can_jump and len(video) > 1:
+            remarks.append(
+                'its frames can only be read from the start on: training on them in random order '
+                'is slow; encode it anew, to .mp4, or take out its frames'
             )
         return remarks
 
@@ -256,10 +267,11 @@ class FrameSource(Sequence[np.ndarray]):
         return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
     def _refuse_damaged(self, count: int) -> None:
-        if count > self.limits.damaged * self._length:
+        total = self._length + self._video.lacking
+        if count > self.limits.damaged * total:
             cut = f'; {_CUT}' if self._video.leading else ''
             raise ValueError(
-                f'{self.path}: {count} of its {self._length} frames do not decode whole, more than '
+                f'{self.path}: {count} of its {total} frames do not decode whole, more than '
                 f'{self.limits.damaged:.0%} (limits.damaged){cut}'
             )
 

@@ -1,4 +1,9 @@
-"""Frames of one video file, looked up by number."""
+"""Frames of one video file, looked up by number.
+
+Leave ``av.logging.set_level`` alone in a process that reads videos: any level but None sends what
+FFmpeg says through Python, where its decoding threads then wait for the interpreter, and whoever
+holds that for them.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +45,14 @@ class VideoFile:
         stated: Number of frames that the header states; 0 where it does not.
         leading: Number of frames before the first key frame, which nothing can decode: so begins a
             recording that was cut without being encoded anew (``ffmpeg -c copy``).
-        damaged: Numbers of the frames read so far that the file does not hold whole: only a part
-            decodes, or none (the frame before stands in; at the start, the one after), or they
-            lack the key frame they build on.
+        lacking: Number of frames that do not decode and whose place is not known, in a file without
+            times to go by; they are not among its frames.
+        can_jump: Whether single frames can be read without decoding all before them.
+        damaged: Numbers of the frames read so far that the file does not hold whole, as far as
+            FFmpeg tells: only a part decodes, or none (the frame before stands in; at the start,
+            the one after), they lack the key frame they build on, or they come behind such a frame
+            and before the next key frame. Altered bytes that still decode give none of these (VP8,
+            VP9), and frames shown just before a damaged one may build on it too.
 
     Raises:
         ValueError: If the file cannot be opened, or no frame decodes.
@@ -53,7 +63,7 @@ class VideoFile:
         self.damaged: set[int] = set()
         self._container: av.container.InputContainer | None = None
         self._asked = -1
-        self._by_time = False
+        self._by_time = self.can_jump = False
         self._open()
         self.codec: str = self._stream.codec_context.name
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
@@ -63,7 +73,7 @@ class VideoFile:
         look = (os.path.abspath(self.path), stat.st_size, stat.st_mtime_ns)
         if look not in _INDEXES:
             _INDEXES[look] = self._index()
-        self._times, self._keys, self._by_time = _INDEXES[look]
+        self._times, self._keys, self._by_time, self.can_jump, self.lacking = _INDEXES[look]
         self.leading = int(self._keys[0])
         self._open()
 
@@ -133,11 +143,14 @@ class VideoFile:
         #: The last frame that was read, and one read beyond the frame asked for, with its number.
         self._behind: tuple[int, av.VideoFrame] | None = None
         self._beyond: tuple[int, av.VideoFrame] | None = None
+        #: Whether a frame was damaged since the last key frame, and how many errors there were.
+        self._hurt, self._told = False, len(self._errors)
 
     def _decode(self, number: int) -> np.ndarray:
         key = int(np.searchsorted(self._keys, number, 'right')) - 1
         at = -1 if self._behind is None else self._behind[0]
-        if 0 <= at < number and (key < 0 or self._keys[key] <= at + _NEAR):
+        near = not self.can_jump or key < 0 or self._keys[key] <= at + _NEAR
+        if 0 <= at < number and near:
             frame, whole = self._read_until(number)
         else:
             # Some streams heal over several frames behind a key frame, so one before it is tried.
@@ -148,6 +161,7 @@ class VideoFile:
                     break
             if self._behind is None and number:
                 # Some containers jump beyond the place; read from the start.
+                self.can_jump = False
                 self._open()
                 frame, whole = self._read_until(number)
         if frame is None:
@@ -160,7 +174,7 @@ class VideoFile:
 
     def _jump(self, key: int) -> None:
         """Go to a key frame, by its number among these; the first is the start."""
-        if not self._by_time or key <= 0:
+        if not self.can_jump or key <= 0:
             self._open()
             return
         self._frames.close()
@@ -170,6 +184,15 @@ class VideoFile:
             self._open()
         else:
             self._read_from_here()
+            # Some containers jump to between key frames, and some count times anew from there.
+            self._beyond = next((found for found in self._frames if self._is_key(*found)), None)
+            if self._beyond and self._beyond[0] not in self._keys:
+                self.can_jump = False
+                self._open()
+
+    def _is_key(self, number: int, frame: av.VideoFrame) -> bool:
+        # To its decoder, a point from where H.264 heals (intra refresh) is no key frame.
+        return bool(frame.key_frame) or (self.codec == 'h264' and number in self._keys)
 
     def _read_until(self, number: int) -> tuple[av.VideoFrame | None, bool]:
         """Read on to a frame; what stands in for it where it does not come, and if it is whole."""
@@ -178,31 +201,51 @@ class VideoFile:
             if found[0] > number:
                 self._beyond = found
                 break
+            if found[0] < 0:
+                continue
+            self._look_for_damage(*found)
             self._behind = found
             if found[0] == number:
-                return found[1], not found[1].is_corrupt
+                return found[1], not self._hurt
         near = self._behind or self._beyond
         return (near[1] if near else None), False
 
+    def _look_for_damage(self, number: int, frame: av.VideoFrame) -> None:
+        """Follow from frame to frame whether one is damaged that the next ones build on."""
+        before = -1 if self._behind is None else self._behind[0]
+        # Without times, what does not decode leaves no gap in the numbers.
+        failed = not self._by_time and len(self._errors) > self._told
+        self._told = len(self._errors)
+        lost = number > before + 1 or failed
+        self._hurt = (not self._is_key(number, frame) and (self._hurt or lost)) or frame.is_corrupt
+
     # ---------------------------------------------------------------- which frames there are
 
-    def _index(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Ascending presentation times of all frames, numbers of those that are key frames, and
-        whether frames are found by their times."""
+    def _index(self) -> tuple[np.ndarray, np.ndarray, bool, bool, int]:
+        """Ascending presentation times of all frames, numbers of those that are key frames, whether
+        frames are found by their times and can be jumped to, and how many do not decode."""
         stamps = [
             (packet.pts, packet.is_keyframe)
             for packet in _packets(self._container, self._stream)
-            if packet.size and not packet.is_discard
+            if packet.size and not packet.is_discard and not _is_hidden(packet, self.codec)
         ]
-        times = {pts for pts, _ in stamps}
-        self._by_time = None not in times and len(times) == len(stamps)
-        if self._by_time:
-            self._times = np.array(sorted(times), np.int64)
+        times = {pts for pts, _ in stamps} - {None}
+        self._times = np.array(sorted(times), np.int64)
+        two_packets = False
+        if len(times) == len(stamps):
             keys = np.array(sorted(pts for pts, is_key in stamps if is_key), np.int64)
-            if len(keys) and self._as_told():
-                return self._times, np.searchsorted(self._times, keys), True
-        # Some streams give packets no times, some give a frame two packets, some have packets that
-        # are never shown: only decoding tells, and they are read from their start, without jumps.
+            found = self._first_times()
+            start = int(np.searchsorted(self._times, found[0] or 0)) if found else 0
+            told = self._times[start:].tolist()
+            two_packets = len(found) == _BELIEVED and found == told[: 2 * _BELIEVED : 2]
+            # Where something is damaged, frames are missing, with an error or without (HEVC, AV1).
+            in_order = None not in found and found == sorted(set(found)) and set(found) <= set(told)
+            if len(keys) and found and in_order and not two_packets:
+                self._keys = np.searchsorted(self._times, keys)
+                self._by_time = self.can_jump = True
+                return self._times, self._keys, True, self._lands(len(keys) // 2), 0
+        # Some streams give packets no times or wrong ones, some give a frame two packets: only
+        # decoding tells, and they are read from their start, without jumps.
         self._by_time = False
         self._open()
         count = sum(1 for _ in self._frames)
@@ -211,19 +254,26 @@ class VideoFile:
                 f'{self.path}: no frame decodes (codec {self.codec}); the file is damaged, or cut '
                 'so that no key frame is left'
             )
-        return np.arange(count), np.zeros(1, int), False
+        # The second of a frame's packets may have no time of its own.
+        expected = (len(times) or len(stamps)) // (2 if two_packets else 1)
+        lacking = max(expected - count, len(self._errors))
+        return np.arange(count), np.zeros(1, int), False, False, lacking
 
-    def _as_told(self) -> bool:
-        """Whether the first frames that decode are those that the packets tell of."""
+    def _first_times(self) -> list[int | None]:
+        """Times of the first frames that decode."""
         self._by_time = False
         self._open()
-        found = [frame.pts for _, frame in islice(self._frames, _BELIEVED)]
-        self._by_time = True
-        if not found or None in found:
-            return False
-        start = int(np.searchsorted(self._times, found[0]))
-        # Where something is damaged, frames are missing for that reason.
-        return bool(self._errors) or found == self._times[start : start + len(found)].tolist()
+        return [frame.pts for _, frame in islice(self._frames, _BELIEVED)]
+
+    def _lands(self, key: int) -> bool:
+        """Whether a jump to a key frame, or else to the one before it, does not lead beyond."""
+        for start in (key, key - 1):
+            self._jump(start)
+            if not self.can_jump or start <= 0:
+                return self.can_jump
+            if self._beyond and self._beyond[0] <= self._keys[key]:
+                return True
+        return False
 
 
 def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
@@ -234,10 +284,15 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
         return
 
 
+def _is_hidden(packet: av.Packet, codec: str) -> bool:
+    """Whether a packet is of a frame that is built upon and never shown (VP8; RFC 6386, 9.1)."""
+    return codec == 'vp8' and not bytes(packet)[0] & 0x10
+
+
 def _decoded(
     container: av.container.InputContainer, stream: av.VideoStream, errors: list[int]
 ) -> Iterator[av.VideoFrame]:
-    """What decodes from here on; 1 goes to ``errors`` for all that does not, or not whole."""
+    """What decodes from here on; 1 goes to ``errors`` for each packet that does not."""
     for packet in _packets(container, stream):
         try:
             frames = stream.decode(packet)
@@ -245,18 +300,17 @@ def _decoded(
             # Its frame will be missed by its number.
             errors.append(1)
             continue
-        errors += [1 for frame in frames if frame.is_corrupt]
         yield from frames
 
 
 def _numbered(
     frames: Iterator[av.VideoFrame], times: np.ndarray | None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Frames with their numbers: by their times or, without these, as they come."""
+    """Frames with their numbers: by their times (-1 where it is none of these) or, without, as they
+    come."""
     for count, frame in enumerate(frames):
         if times is None:
             yield count, frame
-        elif frame.pts is not None:
-            number = int(np.searchsorted(times, frame.pts))
-            if number < len(times) and times[number] == frame.pts:
-                yield number, frame
+        else:
+            number = len(times) if frame.pts is None else int(np.searchsorted(times, frame.pts))
+            yield (number if number < len(times) and times[number] == frame.pts else -1), frame

@@ -199,12 +199,12 @@ def _examine_file(file: Path, fast: bool, seen: Seen, note: Note) -> None:
         for number in range(len(video)):
             check.look(video[number])
         _note_empty(check, note)
-    if video.damaged:
-        count = len(video.damaged)
-        severity = 'error' if count > FrameLimits().damaged * len(video) else 'warning'
+    if count := len(video.damaged) + video.lacking:
+        total = len(video) + video.lacking
+        severity = 'error' if count > FrameLimits().damaged * total else 'warning'
         cut = ', as of a file that was cut without being encoded anew' if video.leading else ''
-        text = f'{count:,} of {len(video):,} frames do not decode whole{cut}'
-        note(severity, 'decoding', text, bad=count, first=min(video.damaged))
+        text = f'{count:,} of {total:,} frames do not decode whole{cut}'
+        note(severity, 'decoding', text, bad=count, first=min(video.damaged, default=None))
     if video.stated and seen.frames != video.stated:
         note(
             'warning', 'frame count',
