@@ -48,7 +48,6 @@ class _Signals:
 def run(
     main: Callable[[argparse.Namespace], int | None],
     parser: argparse.ArgumentParser,
-    stopped: str = '',
 ) -> NoReturn:
     """Run a tool, and end the process.
 
@@ -58,9 +57,9 @@ def run(
     - SIGTERM and SIGINT end it in order, with exit codes 143 and 130.
 
     Args:
-        main: Gets the arguments; returns the exit code, None for 0.
+        main: Gets the arguments; returns the exit code, None for 0. What it puts into
+            ``args.stopped`` is said after ``stopped by SIGTERM``.
         parser: Of the arguments; ``--debug`` is added.
-        stopped: What to say after ``stopped by SIGTERM``.
     """
     parser.add_argument(
         '--debug', action='store_true', help='show where in the program an error came up'
@@ -73,7 +72,8 @@ def run(
     except BaseException as error:
         # Whatever became of it on its way, such as a complaint that workers are gone.
         if signals.received:
-            line, code = f'stopped by {signals.received.name}{stopped}', 128 + signals.received
+            line = f'stopped by {signals.received.name}{getattr(args, "stopped", "")}'
+            code = 128 + signals.received
         elif args.debug or not _of_input(error):
             raise
         else:
@@ -102,7 +102,8 @@ def _of_input(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """An error in one line, beginning with the file that the system names."""
     if isinstance(error, OSError) and error.filename is not None:
-        text = f'{error.filename}: {error.strerror}'
+        # An HTTPError has an address, and the reason in words of its own.
+        text = f'{error.filename}: {error.strerror or error}'
     elif isinstance(error, KeyError) and error.args:
         # MMEngine's registries go on about how to register; the name is what matters.
         text = str(error.args[0]).partition(' Please check')[0]

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
@@ -284,6 +285,73 @@ def halted_by_signals(plaza: Path, tmp_path: Path, halts: Sequence[tuple]) -> No
 def test_signals_end_runs_in_order(plaza, tmp_path):
     """Either signal, to the run alone and to all its processes; make test-faults takes all."""
     halted_by_signals(plaza, tmp_path, [HALTS[number] for number in (1, 3, 9, 11)])
+
+
+ORDINARY = """
+import os
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, MODELS
+
+@MODELS.register_module()
+class EndsByItself(BaseModel):
+    def __init__(self, signal):
+        super().__init__()
+        self.weight, self.signal = torch.nn.Parameter(torch.ones(1)), signal
+
+    def forward(self, inputs, mode):
+        if self.signal:
+            os.kill(os.getpid(), self.signal)
+        raise ValueError('inputs: of no use')
+
+DATASETS.register_module(name='Ones', module=lambda: [dict(inputs=torch.ones(1))] * 4)
+"""
+
+
+@pytest.mark.parametrize(
+    ('number', 'more', 'code', 'last'),
+    [
+        (0, [], 1, 'error: inputs: of no use'),
+        (15, [], 143, '--resume without a file goes on from the last checkpoint'),
+        (15, ['--resume'], 143, 'the same command goes on from the last checkpoint'),
+    ],
+)
+def test_an_ordinary_config(tmp_path, number, more, code, last):
+    """It has a log as well, and says what is true of it."""
+    (tmp_path / 'ordinary.py').write_text(ORDINARY)
+    cfg = Config(
+        dict(
+            custom_imports=dict(imports=['ordinary'], allow_failed_imports=False),
+            model=dict(type='EndsByItself', signal=number),
+            train_dataloader=dict(dataset=dict(type='Ones'), sampler=dict(type='DefaultSampler')),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            work_dir=str(tmp_path / 'run'),
+        )
+    )
+    cfg.dump(tmp_path / 'config.py')
+    found, _, err = ended(begin(tmp_path / 'config.py', *more))
+    assert found == code and err.splitlines()[-1].endswith(last), err
+    (log,) = (tmp_path / 'run').rglob('*.log')
+    assert ('inputs: of no use' in log.read_text()) == (not number)
+    assert 'Ended by' in log.read_text() and 'in forward' in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ('settings', 'command'),
+    [
+        (dict(runner_type='StagedRunner'), 'the same command'),
+        (dict(runner_type='StagedRunner', resume=True), 'the same command'),
+        (
+            dict(runner_type='StagedRunner', resume=True, load_from='a.pth', stage='spatial'),
+            '--stage spatial without --resume',
+        ),
+        (dict(resume=True, load_from='a.pth'), '--resume without a file'),
+    ],
+)
+def test_what_goes_on(settings, command):
+    tool = runpy.run_path(str(REPO / 'tools/train.py'), run_name='tool')
+    assert tool['how_to_go_on'](Config(settings)).startswith(f'; {command} goes on from')
 
 
 # -------------------------------------------------------------------- full disks
@@ -627,6 +695,7 @@ class TestOneLine:
 
 FAULTS = """
 import argparse, sys
+from urllib.error import HTTPError
 from mmvad import cli
 from mmengine.registry import Registry
 
@@ -638,6 +707,7 @@ def main(args):
     raise dict(
         key=KeyError('a'), type=TypeError('a bug'), lines=ValueError('one\\n  two'),
         system=FileNotFoundError(2, 'No such file', 'x.npy'), empty=ValueError(),
+        address=HTTPError('https://a/b.pth', 404, 'Not Found', None, None),
     )[args.what]
 
 parser = argparse.ArgumentParser()
@@ -656,6 +726,7 @@ cli.run(main, parser)
         ('lines', 1, 'error: one two', 1),
         ('system', 1, 'error: x.npy: No such file', 1),
         ('empty', 1, 'error: ValueError', 1),
+        ('address', 1, 'error: https://a/b.pth: HTTP Error 404: Not Found', 1),
     ],
 )
 def test_what_counts_as_input(what, code, last, lines):

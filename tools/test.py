@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad import cli
-from mmvad.engine import read_config
+from mmvad.engine import logged, read_config
 from mmvad.registry import RUNNERS
 
 
@@ -27,9 +27,14 @@ def make_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options, args.work_dir)
     cfg.load_from = args.checkpoint
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.test()
+    if 'runner_type' in cfg:
+        args.stopped = '; the same command goes on from here'
+        RUNNERS.build(cfg).test()
+        return
+    runner = Runner.from_cfg(cfg)
+    with logged(runner.logger):
+        runner.test()
 
 
 if __name__ == '__main__':
-    cli.run(main, make_parser(), '; the same command goes on from here')
+    cli.run(main, make_parser())

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad import cli
-from mmvad.engine import read_config
+from mmvad.engine import logged, read_config
 from mmvad.registry import RUNNERS
 
 
@@ -58,11 +58,27 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
+def how_to_go_on(cfg: Config) -> str:
+    """What goes on from where a run was stopped."""
+    staged, resume, path = 'runner_type' in cfg, cfg.get('resume'), cfg.get('load_from')
+    if staged:
+        # With a checkpoint, the same command would begin at that once more.
+        command = f'--stage {cfg.get("stage")} without --resume' if resume and path else ''
+        return f'; {command or "the same command"} goes on from here'
+    command = 'the same command' if resume and not path else '--resume without a file'
+    return f'; {command} goes on from the last checkpoint'
+
+
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = merge_args(read_config(args.config, args.cfg_options, args.work_dir), args)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    args.stopped = how_to_go_on(cfg)
+    if 'runner_type' in cfg:
+        RUNNERS.build(cfg).train()
+        return
+    runner = Runner.from_cfg(cfg)
+    with logged(runner.logger):
+        runner.train()
 
 
 def run(stage: str | None = None) -> None:
@@ -70,7 +86,7 @@ def run(stage: str | None = None) -> None:
     parser = make_parser()
     if stage:
         parser.set_defaults(stage=stage)
-    cli.run(main, parser, '; the same command goes on from here')
+    cli.run(main, parser)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 from .configs import read_config
 from .evaluation_stage import EvaluationStage
+from .guard import logged
 from .hooks import EpochSeedHook, SafeCheckpointHook
 from .score_files import ScoreFilesHook
 from .stage import BaseStage, Job, Output
@@ -19,5 +20,6 @@ __all__ = [
     'StagedRunner',
     'TrainingStage',
     'build_stages',
+    'logged',
     'read_config',
 ]

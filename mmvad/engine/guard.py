@@ -35,8 +35,7 @@ def make_work_dir(work_dir: WorkDir) -> None:
 def guarded(work_dir: WorkDir, logger: logging.Logger) -> Iterator[None]:
     """Keep other runs out of the work dir while this one is at work.
 
-    What a killed run left half-written is removed first. Where the block ends with an error, its
-    traceback goes to the log file, and nowhere else.
+    What a killed run left half-written is removed first; errors are :func:`logged`.
 
     Raises:
         BlockingIOError: If another run is at work there; the message says which.
@@ -54,12 +53,19 @@ def guarded(work_dir: WorkDir, logger: logging.Logger) -> Iterator[None]:
         stack.callback(work_dir.holder.unlink, missing_ok=True)
         for path in remove_temporaries(work_dir.root):
             logger.info(f'{path}: half-written by a run that was killed; removed')
-        try:
+        with logged(logger):
             yield
-        except BaseException:
-            close_bars()
-            _log_traceback(logger)
-            raise
+
+
+@contextmanager
+def logged(logger: logging.Logger) -> Iterator[None]:
+    """Where the block ends with an error, its traceback goes to the log file, and nowhere else."""
+    try:
+        yield
+    except BaseException:
+        close_bars()
+        _log_traceback(logger)
+        raise
 
 
 def _holder(work_dir: WorkDir) -> str:
