@@ -87,7 +87,7 @@ class ObjectVAD(BaseModel):
         videos: Tensor,
         held_out: Tensor,
         batch_size: int = 512,
-    ) -> None:
+    ) -> list[str]:
         """Fit the scorer on training tubes.
 
         Args:
@@ -95,6 +95,9 @@ class ObjectVAD(BaseModel):
             videos: (n,) number of the video each tube is from.
             held_out: (n,) bool, which tubes no part of the model learned from.
             batch_size: Tubes at a time.
+
+        Returns:
+            What a person should know of the fit, a sentence each.
         """
         self.eval()
         batches = (
@@ -104,7 +107,7 @@ class ObjectVAD(BaseModel):
         parts = [self.quantities(self._to_device(batch)) for batch in batches]
         values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         device = self.scorer.floor.device
-        self.scorer.fit(values, videos.to(device), held_out.to(device))
+        return self.scorer.fit(values, videos.to(device), held_out.to(device))
 
     def score(self, measurements: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The scorer's channels, each (n,), of stored measurements, name to (n, ...)."""

@@ -79,7 +79,8 @@ class CalibrateStage(BaseStage):
                 f'A single training video: its last {self.held_out:.0%} is held out for the scale '
                 'of the scores, in place of other videos'
             )
-        model.calibrate(measurements, videos, held_out)
+        for remark in model.calibrate(measurements, videos, held_out):
+            job.logger.warning(remark)
         path = self.output(job.path)
         write_model_file(path, model, job.whole_config, job.seed)
         job.logger.info(f'Self-contained model: {path}')

@@ -1,6 +1,15 @@
 """From what is measured on objects to their scores: terms, and the scorer that adds them up."""
 
+from .context import LocalScale
 from .scorer import ObjectScorer
+from .tails import TailProbability
 from .terms import NearestDistance, PredictionError, ScoreTerm
 
-__all__ = ['NearestDistance', 'ObjectScorer', 'PredictionError', 'ScoreTerm']
+__all__ = [
+    'LocalScale',
+    'NearestDistance',
+    'ObjectScorer',
+    'PredictionError',
+    'ScoreTerm',
+    'TailProbability',
+]

@@ -1,4 +1,4 @@
-"""From what is measured on objects to object scores on the training set's scale.
+"""From what is measured on objects to object scores that mean the same on any data.
 
 Shape letters: n objects.
 """
@@ -13,18 +13,27 @@ from torch import Tensor
 
 from mmvad.registry import MODELS
 
+from .context import LocalScale
+from .tails import TailProbability
+
 
 @MODELS.register_module()
 class ObjectScorer(BaseModule):
     """Object scores, fitted on training objects only.
 
-    The log of each term is brought to mean 0 and standard deviation 1 over training objects that
-    are as good as never seen. Channels are weighted sums of these, scaled by the norm of their
-    weights: each term by itself, ``all``, and those that ``channels`` names.
+    Each term becomes a surprisal: minus the natural logarithm of the share of training objects, as
+    good as never seen, that have as much of it (:class:`TailProbability`). Surprisals of different
+    terms are comparable and add up. A channel is a weighted sum of some, brought to surprisal once
+    more, since terms go together: each term by itself, ``all``, and those that ``channels`` names.
+
+    With a ``context`` a term is first compared with that of the training objects that were in a
+    like place (:class:`LocalScale`).
 
     Args:
         terms: Name to the config of a :class:`~mmvad.models.scoring.ScoreTerm`.
         channels: Name of a further channel to the terms it sums.
+        context: A quantity (n, P) that says where an object is; None: one scale everywhere.
+        neighbours: Training objects nearest in context that a term is compared with.
 
     Raises:
         ValueError: If there are no terms, or a channel takes a name twice or names no term.
@@ -34,10 +43,16 @@ class ObjectScorer(BaseModule):
         self,
         terms: Mapping[str, dict],
         channels: Mapping[str, Sequence[str]] | None = None,
+        context: str | None = None,
+        neighbours: int = 200,
     ) -> None:
         super().__init__()
         if not terms:
             raise ValueError('scorer.terms: expected at least one term')
+        if not (isinstance(neighbours, int) and neighbours >= 10):
+            raise ValueError(
+                f'scorer.neighbours: expected a whole number >= 10, got {neighbours!r}'
+            )
         self.terms = ModuleDict({name: MODELS.build(cfg) for name, cfg in terms.items()})
         #: Channel to the terms it sums.
         self.channels: dict[str, tuple[str, ...]] = {name: (name,) for name in terms}
@@ -52,23 +67,29 @@ class ObjectScorer(BaseModule):
                 )
             self.channels[channel] = tuple(parts)
         self.channels['all'] = tuple(terms)
+        self.context = context
+        # In the order of the terms' names: that in which a config has them does not matter.
+        self._order = sorted(terms)
+        self.local = LocalScale(neighbours) if context else None
+        self.tails = ModuleDict({name: TailProbability() for name in self.channels})
         # In the order of the channels' names.
         self.register_buffer('floor', torch.zeros(len(self.channels)))
 
     @property
     def quantities(self) -> set[str]:
-        """The quantities that the terms look at."""
-        return {term.of for term in self.terms.values()}
+        """The quantities that the terms look at, and the context."""
+        return {term.of for term in self.terms.values()} | ({self.context} - {None})
 
     @property
     def resizable(self) -> list[str]:
         """Names of the buffers that take the training set's size."""
-        return [name for name, _ in self.named_buffers() if '.' in name]
+        sized = ('terms.', 'local.')
+        return [name for name, _ in self.named_buffers() if name.startswith(sized)]
 
     @property
     def fitted(self) -> bool:
         """Whether :meth:`fit` was called, or a fitted state loaded."""
-        return all(bool(term.scale.any()) for term in self.terms.values())
+        return all(tail.fitted for tail in self.tails.values())
 
     @property
     def floors(self) -> dict[str, float]:
@@ -76,7 +97,7 @@ class ObjectScorer(BaseModule):
         return dict(zip(sorted(self.channels), self.floor.tolist(), strict=True))
 
     @torch.no_grad()
-    def fit(self, values: Mapping[str, Tensor], videos: Tensor, held_out: Tensor) -> None:
+    def fit(self, values: Mapping[str, Tensor], videos: Tensor, held_out: Tensor) -> list[str]:
         """Take the scale of training objects.
 
         Args:
@@ -84,24 +105,45 @@ class ObjectScorer(BaseModule):
             videos: (n,) number of the video each object is from.
             held_out: (n,) bool, which objects no part of the model learned from.
 
+        Returns:
+            What a person should know of the fit, a sentence each.
+
         Raises:
-            ValueError: If a quantity is missing or not finite, or no object is held out.
+            ValueError: If a quantity is missing or not finite, or too few objects are held out.
         """
         if not bool(held_out.any()):
             raise ValueError('scorer: no training object is held out; raise held_out')
-        logs = {}
+        logs, unseen = {}, {}
         for name, term in self.terms.items():
-            found, unseen = term.fit(self._quantity(values, term.of), videos, held_out)
-            logs[name] = found.clamp(min=1e-12).log()
-            seen_as_new = logs[name][unseen]
-            term.scale = torch.stack([seen_as_new.mean(), seen_as_new.std().clamp(min=1e-6)])
-            if not bool(torch.isfinite(term.scale).all()):
-                raise ValueError(
-                    f'scorer.terms.{name}: no scale can be taken on {len(seen_as_new)} objects '
-                    'not seen in training; give more training video'
+            found, unseen[name] = term.fit(self._quantity(values, term.of), videos, held_out)
+            logs[name] = _log(found)
+        # What is said of several terms at once is taken on objects that none of them has seen.
+        by_all = torch.stack(list(unseen.values())).all(dim=0)
+        if self.local is not None:
+            order = torch.randperm(len(videos), generator=torch.Generator().manual_seed(0))
+            order = order.to(videos.device)
+            groups = held_out.long() if bool((videos == videos[:1]).all()) else videos
+            logs = self._split(
+                self.local.fit(
+                    self._quantity(values, self.context),
+                    self._join(logs),
+                    groups,
+                    order[by_all[order]],
                 )
-        sums = self._sum(logs)
-        self.floor = torch.stack([sums[name][held_out].min() for name in sorted(sums)])
+            )
+        remarks, surprisals = [], {}
+        for name in self.terms:
+            remarks += self._fit_tail(name, _ratio(logs[name]), unseen[name])
+            surprisals[name] = self.tails[name](_ratio(logs[name]))
+        sums = self._sum(surprisals)
+        for channel, parts in self.channels.items():
+            if len(parts) > 1:
+                remarks += self._fit_tail(channel, sums[channel], by_all)
+            elif channel not in self.terms:
+                self.tails[channel].load_state_dict(self.tails[parts[0]].state_dict())
+        scores = self._channels(surprisals)
+        self.floor = torch.stack([scores[name][held_out].min() for name in sorted(scores)])
+        return remarks
 
     def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scores of new objects.
@@ -110,7 +152,7 @@ class ObjectScorer(BaseModule):
             values: Quantity to (n, ...); those that no term looks at may be missing.
 
         Returns:
-            Channel to scores (n,).
+            Channel to surprisals (n,), at least 0, in nats.
 
         Raises:
             RuntimeError: If it is not fitted.
@@ -119,10 +161,19 @@ class ObjectScorer(BaseModule):
         if not self.fitted:
             raise RuntimeError('ObjectScorer: not fitted; run the stage calibrate first')
         logs = {
-            name: term(self._quantity(values, term.of)).clamp(min=1e-12).log()
-            for name, term in self.terms.items()
+            name: _log(term(self._quantity(values, term.of))) for name, term in self.terms.items()
         }
-        return self._sum(logs)
+        if self.local is not None:
+            places = self._quantity(values, self.context)
+            logs = self._split(self.local(places, self._join(logs)))
+        return self._channels({name: self.tails[name](_ratio(logs[name])) for name in self.terms})
+
+    def _fit_tail(self, name: str, values: Tensor, unseen: Tensor) -> list[str]:
+        try:
+            remark = self.tails[name].fit(values[unseen])
+        except ValueError as error:
+            raise ValueError(f'scorer: {name}: {error}') from error
+        return [f'scorer: {name}: {remark}'] if remark else []
 
     @staticmethod
     def _quantity(values: Mapping[str, Tensor], name: str) -> Tensor:
@@ -135,14 +186,31 @@ class ObjectScorer(BaseModule):
             raise ValueError(f'{name}: holds values that are not finite')
         return values[name]
 
-    def _sum(self, logs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        scores = {}
-        for channel, parts in self.channels.items():
-            terms = [self.terms[name] for name in parts]
-            weights = logs[parts[0]].new_tensor([term.weight for term in terms])
-            standard = [
-                (logs[name] - term.scale[0]) / term.scale[1]
-                for name, term in zip(parts, terms, strict=True)
-            ]
-            scores[channel] = weights @ torch.stack(standard) / weights.norm()
-        return scores
+    def _join(self, logs: Mapping[str, Tensor]) -> Tensor:
+        return torch.stack([logs[name] for name in self._order], dim=1)
+
+    def _split(self, logs: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self._order, logs.unbind(dim=1), strict=True))
+
+    def _sum(self, surprisals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of each channel, the weighted sum of its terms."""
+        return {
+            channel: sum(self.terms[name].weight * surprisals[name] for name in sorted(parts))
+            for channel, parts in self.channels.items()
+        }
+
+    def _channels(self, surprisals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        sums = self._sum(surprisals)
+        return {
+            channel: self.tails[channel](sums[channel]) if len(parts) > 1 else surprisals[parts[0]]
+            for channel, parts in self.channels.items()
+        }
+
+
+def _log(found: Tensor) -> Tensor:
+    return found.clamp(min=1e-12).log()
+
+
+def _ratio(logs: Tensor) -> Tensor:
+    """Back from logarithms; a tail at hand ends long before the bound."""
+    return logs.clamp(max=60).exp()

@@ -9,14 +9,15 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
-from mmengine.model import BaseModule
 from sklearn.decomposition import PCA
 from torch import Tensor
 
 from mmvad.registry import MODELS
 
+from .fitted import FittedModule
 
-class ScoreTerm(BaseModule):
+
+class ScoreTerm(FittedModule):
     """One term of a score. Register a subclass in ``MODELS`` and name it in ``scorer.terms``.
 
     Args:
@@ -30,9 +31,6 @@ class ScoreTerm(BaseModule):
             raise ValueError(f'scorer.terms: weight of {of!r}: expected above 0, got {weight!r}')
         self.of = of
         self.weight = float(weight)
-        # Mean and standard deviation of the term's log over training objects not seen; by term, so
-        # that the order in which a config names them does not matter.
-        self.register_buffer('scale', torch.zeros(2))
 
     @abstractmethod
     def fit(self, values: Tensor, videos: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,26 +43,18 @@ class ScoreTerm(BaseModule):
 
         Returns:
             (n,) the term of each training object, >= 0; (n,) bool, which of these are as good as
-            those of objects never seen. The term's scale is taken on the latter.
+            those of objects never seen. The term's distribution is taken on the latter.
         """
 
     @abstractmethod
     def forward(self, values: Tensor) -> Tensor:
         """(n, ...) the quantity of new objects -> (n,) >= 0, higher is more unusual."""
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        # What is fitted takes the training set's size, and a checkpoint's when loaded.
-        for name, buffer in self._buffers.items():
-            stored = state_dict.get(prefix + name)
-            if stored is not None:
-                setattr(self, name, buffer.new_zeros(stored.shape))
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
 
 @MODELS.register_module()
 class PredictionError(ScoreTerm):
-    """A prediction error as it is; its scale is that of the held-out objects, since a predictor
-    errs less on what it was trained on.
+    """A prediction error as it is; its distribution is that of the held-out objects, since a
+    predictor errs less on what it was trained on.
 
     Args:
         of: A quantity (n,) that is an error.
