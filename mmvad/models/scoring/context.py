@@ -1,0 +1,85 @@
+"""What is usual where an object is: a scale of each term that goes with the place.
+
+Shape letters: n objects, M reference objects, P numbers that say where an object is, J terms.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .fitted import FittedModule
+
+# Of the logarithm: spreads below 10 % of a distance are noise of the few neighbours.
+_LEAST_SPREAD = 0.1
+
+
+class LocalScale(FittedModule):
+    """How far a term's logarithm is from its mean among the training objects nearest in context, in
+    their standard deviations.
+
+    Far off, objects are small and all that is measured of them is rough; by the frame's edge they
+    are cut; in front, everything moves more. One scale for the whole view lets the roughest place
+    raise the false alarms of all.
+
+    Args:
+        neighbours: Nearest reference objects whose terms are taken.
+        num_reference: M, training objects that are kept.
+    """
+
+    def __init__(self, neighbours: int = 200, num_reference: int = 6000) -> None:
+        super().__init__()
+        self.neighbours = neighbours
+        self.num_reference = num_reference
+        self.register_buffer('context', torch.zeros(2, 0))  # mean, standard deviation
+        self.register_buffer('places', torch.zeros(0, 0))  # (M, P), standardised
+        self.register_buffer('logs', torch.zeros(0, 0))  # (M, J)
+
+    def fit(self, places: Tensor, logs: Tensor, groups: Tensor, picks: Tensor) -> Tensor:
+        """Take the training objects.
+
+        Args:
+            places: (n, P).
+            logs: (n, J) logarithms of the terms.
+            groups: (n,) number of the video each object is from.
+            picks: (m,) objects to choose the reference objects among, in random order.
+
+        Returns:
+            (n, J): as :meth:`forward`, by reference objects of other videos.
+        """
+        self.context = torch.stack([places.mean(dim=0), places.std(dim=0).clamp(min=1e-6)])
+        picks = picks[: self.num_reference]
+        self.places, self.logs = self._standard(places[picks]), logs[picks].float()
+        return self._scaled(places, logs, groups, groups[picks])
+
+    def forward(self, places: Tensor, logs: Tensor) -> Tensor:
+        """(n, P) and (n, J) logarithms to (n, J) standard scores."""
+        return self._scaled(places, logs)
+
+    def _standard(self, places: Tensor) -> Tensor:
+        return (places.float() - self.context[0]) / self.context[1]
+
+    def _scaled(
+        self,
+        places: Tensor,
+        logs: Tensor,
+        groups: Tensor | None = None,
+        owners: Tensor | None = None,
+    ) -> Tensor:
+        scaled = []
+        count = min(self.neighbours, len(self.places))
+        for start in range(0, len(places), 2048):
+            rows = slice(start, start + 2048)
+            pairs = torch.cdist(self._standard(places[rows]), self.places)
+            if owners is not None:
+                same = groups[rows, None] == owners[None]
+                same &= ~same.all(dim=1, keepdim=True)
+                pairs = pairs.masked_fill(same, float('inf'))
+            nearest, index = pairs.topk(count, largest=False)
+            here = nearest.isfinite()[..., None]
+            usual = self.logs[index]
+            total = here.sum(dim=1).clamp(min=1)
+            mean = (usual * here).sum(dim=1) / total
+            spread = (((usual - mean[:, None]) ** 2 * here).sum(dim=1) / total).sqrt()
+            scaled.append((logs[rows].float() - mean) / (spread + _LEAST_SPREAD))
+        return torch.cat(scaled) if scaled else logs.float()
