@@ -491,15 +491,23 @@ class TestTool:
             ('d.json', '{', 'd.json: not JSON: Expecting property name'),
             ('d.json', '[' * 100_000, 'd.json: not JSON: '),
             ('d.json', '[]', 'd.json: expected an object with metainfo and data_list'),
-            ('d.py', 'x = (', "d.py: cannot be run: SyntaxError: '(' was never closed"),
-            ('d.py', '1 / 0', 'd.py: cannot be run: ZeroDivisionError: division by zero'),
+            (
+                'd.py',
+                'x = (',
+                "d.py: cannot be read as a config: SyntaxError: '(' was never closed",
+            ),
+            (
+                'd.py',
+                '1 / 0',
+                'd.py: cannot be read as a config: ZeroDivisionError: division by zero',
+            ),
             ('d.py', 'import nowhere_at_all', 'd.py: '),
             (
                 'd.py',
                 'raise RuntimeError("one\\ntwo")',
-                'd.py: cannot be run: RuntimeError: one two',
+                'd.py: cannot be read as a config: RuntimeError: one two',
             ),
-            ('d.py', "_base_ = 'none.py'", 'd.py: cannot be run: FileNotFoundError: '),
+            ('d.py', "_base_ = 'none.py'", 'd.py: cannot be read as a config: FileNotFoundError: '),
             ('d.py', 'x = 1', 'd.py: names no dataset, expected a dict test_dataset'),
             ('d.py', 'test_dataset = 3', 'd.py: names no dataset, expected a dict test_dataset'),
             (
@@ -548,11 +556,13 @@ class TestTool:
             ('s.npz/r.json', '--out: s.npz/r.json: no such folder, expected one that exists'),
             ('testing', '--out: testing: a folder or device, expected the name of a file'),
             ('/dev/null', '--out: /dev/null: a folder or device, expected the name of a file'),
+            ('link', '--out: link: a link, expected the name of a file'),
             ('/proc/r.json', '--out: /proc/r.json: .*, expected a folder that can be written to'),
         ],
     )
     def test_a_place_where_no_report_can_be_is_told_first(self, run, tool, monkeypatch, out, words):
         monkeypatch.setattr(tool, 'build_dataset', None)
+        Path('link').symlink_to('nowhere.json')
         before = sorted(Path().rglob('*'))
         assert re.match(words, run('--out', out))
         assert sorted(Path().rglob('*')) == before
@@ -568,6 +578,22 @@ class TestTool:
         assert run('--out', 'r.json') == ''
         assert set(json.loads(Path('r.json').read_text())['score_sets']) == {'s'}
         assert sorted(Path().iterdir()) == before
+
+    def test_videos_that_a_test_left_out(self, run):
+        Path('d.py').write_text(
+            "test_dataset = dict(type='VideoDataset', data_root='.', ann_file='testing.json', "
+            "on_error='skip')"
+        )
+        Path('w/scores').mkdir(parents=True)
+        np.save('w/scores/00.npy', self.scores['00'])
+        words = "w/scores: no scores of 1 of 2 videos: ['01']"
+        assert run(scores=('w/scores',), dataset='d.py') == words
+        Path('w/metrics.json').write_text('{"protocol": {"left_out": {"01": "does not decode"}}}')
+        assert run('--out', 'r.json', scores=('w/scores',), dataset='d.py') == ''
+        assert 'left out: 01: does not decode' in self.out
+        assert json.loads(Path('r.json').read_text())['left_out'] == {'01': 'does not decode'}
+        # Where nobody asked for it, a video that is missing is an error.
+        assert run(scores=('w/scores',)) == words
 
     def test_files_that_are_off_are_named(self, run):
         """One of each kind: the others are tested with the readers."""

@@ -118,6 +118,9 @@ class TestCsv:
             ('a,0', 'line 2: 2 columns, expected 3'),
             ('a,0,0,5', 'line 2: 4 columns, expected 3'),
             ('a,0,nan', "line 2: score: expected a finite number, got 'nan'"),
+            ('a,0,1_0', "line 2: score: expected a finite number, got '1_0'"),
+            ('a,0,٣', "line 2: score: expected a finite number, got '٣'"),
+            ('a,٣,1', "line 2: frame: expected a number from 0 up, got '٣'"),
             ('a,0,1e999', "line 2: score: expected a finite number, got '1e999'"),
             ('a,0,1\n"a,1,1\na,2,1', 'line 3: unexpected end of data, expected CSV with quotes'),
             ('a,0,1\n"a,1,1' + 'x,' * 70000, 'line 3: field larger than field limit'),
@@ -125,7 +128,7 @@ class TestCsv:
         ],
     )
     def test_lines_that_are_off_are_named(self, tmp_path, bounded, text, words):
-        (tmp_path / 's.csv').write_text(HEAD + text)
+        (tmp_path / 's.csv').write_text(HEAD + text, encoding='utf-8')
         refused(tmp_path / 's.csv', words)
 
     @pytest.mark.parametrize(
@@ -295,6 +298,21 @@ class TestArrays:
         (tmp_path / 'only').mkdir()
         (tmp_path / 'only/.a.npy').write_bytes(npy(SCORES['a']))
         refused(tmp_path / 'only', 'expected a <video>.npy for every video, found none')
+
+    def test_names_with_folders_in_them(self, tmp_path):
+        lengths = {'S/a': 3, 'b': 2}
+        for folder in ('S', 'raw/S', '.cache/S'):
+            (tmp_path / folder).mkdir(parents=True)
+            np.save(tmp_path / folder / 'a.npy', SCORES['a'])
+        np.save(tmp_path / 'b.npy', SCORES['b'])
+        assert {v: len(found) for v, found in read_scores(tmp_path, lengths).items()} == lengths
+        np.savez(tmp_path / 'S/a.npz', frames=[2], boxes=np.array([[0, 0, 4, 5]]), score=[1])
+        found = read_boxes(tmp_path, list(lengths), lengths=lengths)
+        assert (found.videos.tolist(), found.frames.tolist()) == ([0], [2])
+        with pytest.raises(ValueError, match=r"not in the test set: \['S/a.npz'\]"):
+            read_boxes(tmp_path, ['a', 'b'])
+        with pytest.raises(ValueError, match="not in the test set: .'S/a'"):
+            read_scores(tmp_path, LENGTHS)
 
     def test_integers_and_half_floats_are_numbers(self, tmp_path):
         for dtype in ('<i2', '>i8', 'u1', '<f2', '>f4', np.longdouble):

@@ -25,18 +25,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad import cli
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import read_regions
+from mmvad.engine import read_config
 from mmvad.evaluation.functional import build_smoother, kept_frames
 from mmvad.evaluation.report import check_scores, evaluate, fuse
 from mmvad.evaluation.score_files import read_boxes, read_scores
 from mmvad.registry import DATASETS
-from mmvad.structures import write_json
+from mmvad.structures import WorkDir, remembered, write_json
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -95,11 +95,7 @@ def build_dataset(name: str) -> VideoDataset:
         raise ValueError(f'{name}: {what}, expected an annotation file (.json) or a config (.py)')
     if path.suffix == '.json':
         return VideoDataset(data_root=str(path.parent), ann_file=path.name)
-    try:
-        config = Config.fromfile(path)
-    # A config is a program: it may raise anything.
-    except Exception as error:
-        raise ValueError(f'{name}: cannot be run: {type(error).__name__}: {error}') from error
+    config = read_config(path)
     if not isinstance(config.get('test_dataset'), dict):
         raise ValueError(f'{name}: names no dataset, expected a dict test_dataset')
     try:
@@ -113,6 +109,17 @@ def build_dataset(name: str) -> VideoDataset:
             f'{name}: test_dataset: a {type(dataset).__name__}, expected a VideoDataset'
         )
     return dataset
+
+
+def left_out(paths: Collection[str]) -> dict[str, str]:
+    """Videos that the tests which left these folders of scores did not score, and why."""
+    found = {}
+    for path in paths:
+        metrics = WorkDir(Path(path).resolve().parent).metrics
+        protocol = remembered(metrics).get('protocol') if Path(path).is_dir() else None
+        videos = protocol.get('left_out') if isinstance(protocol, dict) else None
+        found |= videos if isinstance(videos, dict) else {}
+    return {video: str(why) for video, why in found.items()}
 
 
 def parse_sets(texts: list[str]) -> dict[str, str]:
@@ -188,6 +195,9 @@ def check_out(path: Path) -> None:
         raise FileNotFoundError(f'--out: {path}: no such folder, expected one that exists')
     if path.exists() and not path.is_file():
         raise FileExistsError(f'--out: {path}: a folder or device, expected the name of a file')
+    if path.is_symlink():
+        # It would be replaced, not what it leads to.
+        raise FileExistsError(f'--out: {path}: a link, expected the name of a file')
     try:
         # The report is written beside its place first. Permissions alone do not tell: root has all.
         with tempfile.TemporaryFile(dir=path.parent):
@@ -235,6 +245,9 @@ def main(args: argparse.Namespace) -> None:
     if args.boxes and (len(sources) != 1 or args.fuse):
         raise ValueError('--boxes: they belong to one score set, expected one and no --fuse')
     dataset = build_dataset(args.dataset)
+    if dataset.on_error == 'skip':
+        without = left_out(sources.values())
+        dataset.leave_out(lambda video: without.get(video, ''))
     if not dataset.labels:
         raise ValueError(f'{args.dataset}: has no labels to evaluate against')
     lengths = dataset.lengths
@@ -273,6 +286,8 @@ def main(args: argparse.Namespace) -> None:
                 )
     protocol = next(iter(reports.values()))['protocol']
     print(f'ground truth: {dataset.ground_truth}')
+    for video, why in dataset.skipped.items():
+        print(f'left out: {video}: {why}')
     print(', '.join(f'{key} {value}' for key, value in protocol.items()))
     print(table(reports))
     if any(report['scenes'] for report in reports.values()):
@@ -281,6 +296,8 @@ def main(args: argparse.Namespace) -> None:
         print(rows('video', reports, 'videos'))
     if args.out:
         content = dict(ground_truth=dataset.ground_truth, fusion=args.fuse, score_sets=reports)
+        if dataset.skipped:
+            content['left_out'] = dataset.skipped
         try:
             write_json(args.out, content)
         except OSError as error:

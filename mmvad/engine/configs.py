@@ -64,14 +64,13 @@ def read_config(
     """
     try:
         cfg = Config.fromfile(path)
-    except OSError as error:
-        if not Path(path).is_file():
-            raise FileNotFoundError(f'{path}: no such config file') from error
-        # MMEngine reads a copy, of which the system says neither name nor place.
-        if full := NoSpaceError.of(error, tempfile.gettempdir()):
-            raise full from error
-        raise
     except Exception as error:  # a config is code of the user's, and may raise anything
+        if isinstance(error, OSError):
+            if not Path(path).is_file():
+                raise FileNotFoundError(f'{path}: no such config file') from error
+            # MMEngine reads a copy, of which the system says neither name nor place.
+            if full := NoSpaceError.of(error, tempfile.gettempdir()):
+                raise full from error
         kind = type(error).__name__
         raise ValueError(f'{path}: cannot be read as a config: {kind}: {error}') from error
     if options:

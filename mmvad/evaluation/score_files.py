@@ -33,8 +33,9 @@ def read_scores(
     """Frame scores of a test set.
 
     Args:
-        path: A folder of ``<video>.npy`` (F,), in which hidden files, subfolders and others are
-            passed over; a ``.npz`` with an array (F,) a video; a ``.json`` object of a list a
+        path: A folder of ``<video>.npy`` (F,), in subfolders where names hold ``/``; hidden files,
+            others and ``raw/``, where a test leaves scores without post-processing, are passed
+            over. Or a ``.npz`` with an array (F,) a video; a ``.json`` object of a list a
             video; or a ``.csv`` with the columns video, frame (0-based), score, separated by
             commas. Text is UTF-8, with or without a byte order mark.
         lengths: Video to its number F of frames. Scores of other videos, or another number of
@@ -52,15 +53,13 @@ def read_scores(
     """
     path = Path(path)
     if path.is_dir():
-        files = _visible(path, '*.npy')
+        files = _by_video(path, '.npy')
         if not files:
             raise ValueError(f'{path}: expected a <video>.npy for every video, found none')
-        _check_videos(path, [file.stem for file in files], lengths)
+        _check_videos(path, files, lengths)
         scores = {
-            file.stem: read_npy(
-                file, _scores_check(str(file), _length(file.stem, lengths)), MOST_BYTES
-            )
-            for file in files
+            video: read_npy(file, _scores_check(str(file), _length(video, lengths)), MOST_BYTES)
+            for video, file in files.items()
         }
     elif not path.is_file():
         raise FileNotFoundError(f'{path}: no such file or folder of scores')
@@ -95,8 +94,8 @@ def read_boxes(
 
     Args:
         path: A folder of ``<video>.npz`` with ``frames`` (n,), ``boxes`` (n, 4) xyxy in pixels and
-            the scores (n,), in which hidden files, subfolders and others are passed over; or a
-            ``.csv`` with the columns video, frame, x1, y1, x2, y2, score, separated by commas.
+            the scores (n,), found as :func:`read_scores` finds scores; or a ``.csv`` with the
+            columns video, frame, x1, y1, x2, y2, score, separated by commas.
         videos: The test set's videos, in order; videos without a file or line have no boxes.
         channel: Name of the scores in the ``.npz`` files.
         lengths: Video to its number of frames: boxes of later frames are refused.
@@ -137,13 +136,13 @@ def _boxes_from_csv(
 def _boxes_from_folder(
     path: Path, number: Mapping[str, int], channel: str, lengths: Mapping[str, int] | None
 ) -> list[Detections]:
-    files = _visible(path, '*.npz')
-    if unknown := [file.name for file in files if file.stem not in number]:
+    files = _by_video(path, '.npz')
+    if unknown := [f'{video}.npz' for video in files if video not in number]:
         raise ValueError(f'{path}: boxes of videos that are not in the test set: {unknown[:5]}')
     if not files:
         raise ValueError(f'{path}: expected a <video>.npz for every video with boxes, found none')
     parts = []
-    for file in files:
+    for video, file in files.items():
         with open_npz(file) as archive:
             frames, boxes, scores = (
                 archive.read(name, _scores_check(archive.where(name), ndim=1 + (name == 'boxes')))
@@ -154,14 +153,14 @@ def _boxes_from_folder(
                 f'{file}: expected frames (n,), boxes (n, 4) and {channel} (n,), got '
                 f'{frames.shape}, {boxes.shape} and {scores.shape}'
             )
-        length = _length(file.stem, lengths) or _MOST_FRAMES
+        length = _length(video, lengths) or _MOST_FRAMES
         # Whole, so that none is rounded to another frame; NaN is not equal to itself.
         bad = np.flatnonzero(~((frames >= 0) & (frames < length) & (frames == np.floor(frames))))
         if len(bad):
             raise ValueError(
                 f'{file}: row {bad[0]}: frame {frames[bad[0]]}, expected 0 to {length - 1}'
             )
-        videos = np.full(len(frames), number[file.stem])
+        videos = np.full(len(frames), number[video])
         parts.append(_detections(file, videos, frames, boxes, scores))
     return parts
 
@@ -180,13 +179,16 @@ def _detections(
         raise ValueError(f'{file}: {error}') from error
 
 
-def _visible(folder: Path, pattern: str) -> list[Path]:
-    # macOS leaves a ._01.npy beside 01.npy on foreign disks, and writers hide unfinished files.
-    return [
-        file
-        for file in sorted(folder.glob(pattern))
-        if not file.name.startswith('.') and not file.is_dir()
-    ]
+def _by_video(folder: Path, suffix: str) -> dict[str, Path]:
+    """The files of a folder by the videos that they are named after."""
+    found = {}
+    for file in sorted(folder.rglob(f'*{suffix}')):
+        name = file.relative_to(folder)
+        # macOS leaves a ._01.npy beside 01.npy on foreign disks, writers hide unfinished files.
+        hidden = any(part.startswith('.') for part in name.parts)
+        if not hidden and not file.is_dir() and name.parts[0] != 'raw':
+            found[name.as_posix().removesuffix(suffix)] = file
+    return found
 
 
 def _length(video: str, lengths: Mapping[str, int] | None) -> int | None:
@@ -317,7 +319,7 @@ def _check_columns(path: Path, names: list[str], columns: tuple[str, ...]) -> No
 def _frame(where: str, row: Mapping[str, str], lengths: Mapping[str, int] | None) -> int:
     text, length = row['frame'], _length(row['video'], lengths)
     # No frame has so many digits, and Python refuses to read thousands of them.
-    if not text.isdecimal() or len(text) > 100:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 100:
         raise ValueError(f'{where}: frame: expected a number from 0 up, got {brief(text)}')
     frame = int(text)
     if frame >= (length or _MOST_FRAMES):
@@ -334,7 +336,8 @@ def _frame(where: str, row: Mapping[str, str], lengths: Mapping[str, int] | None
 
 def _number(where: str, name: str, text: str) -> float:
     try:
-        number = float(text)
+        # Python takes more for a number than other programs write.
+        number = float(text) if text.isascii() and '_' not in text else math.nan
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
