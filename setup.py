@@ -32,7 +32,8 @@ INSTALL_REQUIRES = [
     'tqdm>=4.60',
     'av>=14.0',
     'cachetools>=5.3',
-    'filelock>=3.13',
+    # Those before hold a lock in forked workers after the process that took it was killed.
+    'filelock>=3.30',
     # mmaction2 1.2.0 imports importlib_metadata without declaring it.
     'importlib-metadata>=6.0',
     # MMEngine 0.10.7 imports pkg_resources in mmengine.hub; setuptools 81 drops it.

@@ -337,6 +337,7 @@ class TestBadInput:
             ('stages.test.evaluator.smoothing.type', 'gausian', 'evaluator.smoothing.type'),
             ('stages.test.evaluator.smoothing.sigma', -3, 'evaluator.smoothing.sigma'),
             ('stages.test.evaluator.tracking.sigma', -3, 'evaluator.tracking.sigma'),
+            ('default_hooks.checkpoint.max_keep_ckpts', 1, 'max_keep_ckpts: 1 leaves no checkp'),
             ('stages.calibrate.held_out', 2, 'stages.calibrate.held_out: expected above 0'),
             ('stages.temporal.type', 'TemporalStag', "did you mean 'TemporalStage'"),
         ],

@@ -90,6 +90,13 @@ class StagedRunner:
             raise ValueError(
                 f'randomness.seed: expected a whole number from 0 to 2**32 - 1, got {self.seed!r}'
             )
+        checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+        if checkpoint.get('max_keep_ckpts') == 1:
+            # MMEngine removes the oldest first: a run that is killed then would have none.
+            raise ValueError(
+                'default_hooks.checkpoint.max_keep_ckpts: 1 leaves no checkpoint while the next is '
+                'written; expected 2 or more, or -1 for all'
+            )
         self._datasets: dict[str, VideoDataset] = {}
         self._inputs: dict[str, str] = {}
         self._outputs: dict[str, Output] = {}
