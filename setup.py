@@ -30,7 +30,7 @@ INSTALL_REQUIRES = [
     'matplotlib>=3.9',
     'pillow>=10.0',
     'tqdm>=4.60',
-    'av>=14.0',
+    'av>=14.1',
     'cachetools>=5.3',
     # Those before hold a lock in forked workers after the process that took it was killed.
     'filelock>=3.30',

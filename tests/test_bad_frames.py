@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import tiny_config
 
+from mmvad.apis import VADInferencer
 from mmvad.datasets import FrameLimits, FrameSource
 from mmvad.datasets.annotations import VideoAnnotation, write_annotations
 from mmvad.datasets.video_dataset import VideoDataset
@@ -92,10 +93,54 @@ class TestDepth:
         source = FrameSource(write(tmp_path / 'v', images), value_range=(0, 65535))
         np.testing.assert_array_equal(np.stack(list(source)), images)
 
-    @pytest.mark.parametrize('wrong', [(5, 5), (9, 1), (1,), (0, 1, 2)])
+    def test_of_several_depths_in_one_video(self, tmp_path):
+        folder = write(tmp_path / 'v', [noise(1, 4095)[0], noise(1, 255, np.uint8)[0]])
+        for value_range in (None, (0, 4095)):
+            with pytest.raises(ValueError, match='001.png: holds uint8 values, expected uint16'):
+                list(FrameSource(folder, value_range))
+
+    def test_training_and_test_by_one_rule(self, tmp_path, plaza):
+        data = deep(plaza, tmp_path / 'data', training=16, testing=100)
+        cfg = tiny_config(data, tmp_path / 'work', method='attributes')
+        both = r"training video '00' from \(0.0, 4095.0\), testing video '00' from \(0.0, 65535.0\)"
+        with pytest.raises(ValueError, match=rf'images differ in depth: .*{both}.*value_range'):
+            RUNNERS.build(cfg)
+        for dataset in (cfg.train_dataset, cfg.test_dataset):
+            dataset.value_range = (0, 65535)
+        RUNNERS.build(cfg)
+
+    def test_later_videos_by_the_rule_of_training(self, tmp_path, plaza):
+        data = deep(plaza, tmp_path / 'data', training=257, testing=257)
+        RUNNERS.build(tiny_config(data, tmp_path / 'work', method='attributes')).train()
+        inferencer = VADInferencer(tmp_path / 'work/attributes.pth')
+        dark = write(tmp_path / 'dark', noise(9, 3000))
+        assert inferencer._frames('dark', dark)[0].max() == round(3000 / 65535 * 255)
+
+    def test_a_scene_that_takes_up_little_of_its_range(self, tmp_path):
+        """As those of thermal cameras do."""
+        images = np.random.default_rng(0).normal(7500, 40, (6, 120, 160)).astype(np.uint16)
+        source = FrameSource(write(tmp_path / 'v', images))
+        with pytest.raises(ValueError, match='6 of 6 .* single colour.*0 to 65535 .*value_range'):
+            source.examine()
+        FrameSource(tmp_path / 'v', value_range=(7300, 7700)).examine()
+
+    @pytest.mark.parametrize(
+        'wrong', [(5, 5), (9, 1), (1,), (0, 1, 2), 4095, (0, np.inf), (np.nan, 1), 'ab', (0, '1')]
+    )
     def test_ranges_that_are_none(self, tmp_path, wrong):
         with pytest.raises(ValueError, match=r'value_range: expected \(low, high\)'):
             VideoDataset(str(tmp_path), dict(img='frames'), value_range=wrong)
+
+
+def deep(plaza: Path, data: Path, **factors: int) -> Path:
+    """The tiny plaza with images of 16 bits, brighter by a factor of each split."""
+    shutil.copytree(plaza, data)
+    for split, factor in factors.items():
+        for file in (data / split / 'frames').rglob('*.jpg'):
+            image = cv2.imread(str(file)).astype(np.uint16) * factor
+            file.unlink()
+            assert cv2.imwrite(str(file.with_suffix('.png')), image)
+    return data
 
 
 HIDDEN = ('.cache', '@eaDir', '@tmp', '#recycle', '__MACOSX', '$RECYCLE.BIN', 'lost+found')
@@ -111,6 +156,11 @@ class TestFolders:
         (tmp_path / 'frames/Thumbs.db').write_bytes(b'')
         videos = VideoDataset(str(tmp_path), dict(img='frames'))
         assert videos.lengths == dict(a=3) and videos.remarks() == {}
+
+    def test_names_that_begin_as_those_do(self, tmp_path):
+        for name in ('#1', '@home', '$5'):
+            write(tmp_path / 'frames' / name, noise(3, 255, np.uint8))
+        assert set(VideoDataset(str(tmp_path), dict(img='frames')).lengths) == {'#1', '@home', '$5'}
 
     def test_hidden_video_files(self, tmp_path):
         (tmp_path / 'videos').mkdir()

@@ -19,6 +19,9 @@ from mmvad.datasets.annotations import VideoAnnotation, intervals_of, write_anno
 from mmvad.datasets.ground_truth.labels import read_labels
 from mmvad.preparation import published
 from mmvad.preparation.doctor import CannotExamine, examine
+from mmvad.preparation.doctor.findings import Seen
+from mmvad.preparation.doctor.frames import examine_frames
+from mmvad.preparation.doctor.listing import Entry
 
 TOOL = Path(__file__).parents[1] / 'tools' / 'dataset_doctor.py'
 SIZE = (24, 32)
@@ -182,6 +185,23 @@ def small_clip(fps, size):
 
 
 SHIFTED = relist(a=dict(intervals=[[4, 8]]))
+
+
+def test_deep_images_are_judged_as_a_run_sees_them(tmp_path):
+    """A thermal scene takes up little of 16 bits, and nothing of it is left in 8."""
+    for number in range(6):
+        image = np.random.default_rng(number).normal(7500, 40, (60, 80)).astype(np.uint16)
+        cv2.imwrite(str(tmp_path / f'{number}.png'), image)
+    notes = []
+    entry, seen = Entry('a', '.'), Seen('a')
+    examine_frames(entry, tmp_path, False, seen, lambda *note, **_: notes.append(note))
+    flat = [
+        text for severity, check, text in notes if (severity, check) == ('error', 'flat frames')
+    ]
+    assert flat == [
+        '6 of 6 of a single colour, where values 0 to 65535 become 0 to 255 (value_range)'
+    ]
+
 
 # What is done to the tree, then what must be found: severity, check, video, words.
 FAULTS = {

@@ -209,6 +209,21 @@ class TestAnnotations:
         metainfo, (video,) = read_annotations(tmp_path / 'test.json')
         assert metainfo == self.META and video.intervals == ((1, 3), (5, 9))
 
+    def test_video_files_are_remarked_as_in_a_folder(self, tmp_path):
+        self.write(tmp_path, path='b.avi')
+        writer = cv2.VideoWriter(
+            str(tmp_path / 'b.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (32, 24)
+        )
+        for _ in range(9):
+            writer.write(np.zeros((24, 32, 3), np.uint8))
+        writer.release()
+        data = bytearray((tmp_path / 'b.avi').read_bytes())
+        at = data.find(b'strh') + 8 + 32
+        data[at : at + 4] = (7).to_bytes(4, 'little')
+        (tmp_path / 'b.avi').write_bytes(data)
+        remarks = self.load(tmp_path).remarks()
+        assert remarks == dict(b=['its header states 7 frames, it holds 9'])
+
     @pytest.mark.parametrize(
         ('changes', 'words'),
         [

@@ -103,6 +103,20 @@ class TestForeground:
         shadow[45:50, 30:65] = frame[45:50, 30:65]
         assert len(proposer.propose(shadow)[0]) == 0
 
+    @pytest.mark.parametrize(
+        ('name', 'value'),
+        [
+            ('background_frames', 0),
+            ('background_frames', 2.5),
+            ('open_size', 2.5),
+            ('close_size', (0, 3)),
+            ('close_size', (3.5, 3)),
+        ],
+    )
+    def test_sizes_and_counts_are_whole(self, name, value):
+        with pytest.raises(ValueError, match=f'proposer.{name}: expected .*whole number'):
+            ForegroundProposer(**{name: value})
+
     def test_start_comes_first(self):
         with pytest.raises(RuntimeError, match='call start'):
             ForegroundProposer().propose(np.zeros((10, 10, 3), np.uint8))

@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import pickle
 import resource
 import runpy
 import shutil
@@ -472,6 +473,9 @@ def test_errors_of_reading_stay_what_they_are(tmp_path):
     with pytest.raises(NoSpaceError) as caught, atomic_path(tmp_path / 'a'):
         raise other
     assert caught.value is other and os.listdir(tmp_path) == []
+    # As a loader's worker hands it on.
+    copied = pickle.loads(pickle.dumps(NoSpaceError(tmp_path / 'other', needed=7)))
+    assert copied.filename == other.filename and copied.needed == 7
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):

@@ -82,8 +82,15 @@ class FrameCheck:
             if count := getattr(self, name):
                 yield name, count, count > getattr(limits, name) * self.seen
 
-    def refuse(self, path: Any, limits: FrameLimits) -> None:
+    def refuse(
+        self, path: Any, limits: FrameLimits, scaled_from: tuple[float, float] | None = None
+    ) -> None:
         """Refuse a video with more such frames than may be.
+
+        Args:
+            path: The video.
+            limits: How many may be.
+            scaled_from: Of images of more than 8 bits, the values that became 0 and 255.
 
         Raises:
             ValueError: Naming the video and the counts.
@@ -91,9 +98,14 @@ class FrameCheck:
         verbs = dict(flat='are of a single colour', frozen='equal the one before')
         for name, count, too_many in self.found(limits):
             if too_many:
+                advice = ''
+                if scaled_from is not None:
+                    # A scene may take up little of it, as that of a thermal camera.
+                    low, high = scaled_from
+                    advice = f"; {low:g} to {high:g} became 0 to 255: give the scene's value_range"
                 raise ValueError(
                     f'{path}: {count} of {self.seen} frames {verbs[name]}, more than '
-                    f'{getattr(limits, name):.0%} (limits.{name})'
+                    f'{getattr(limits, name):.0%} (limits.{name}){advice}'
                 )
 
     def remarks(self, limits: FrameLimits) -> list[str]:

@@ -19,6 +19,11 @@ VIDEO_SUFFIXES = (
 )  # fmt: skip
 #: How frames are read: in colour, with all the bits they have.
 IMAGE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+# By file managers, NAS and archives.
+_LEFT = {
+    '@eaDir', '@tmp', '#recycle', '#snapshot', '$RECYCLE.BIN', '__MACOSX', 'lost+found',
+    'System Volume Information',
+}  # fmt: skip
 _CUT = 'the file was cut without being encoded anew (ffmpeg -c copy), or the recording began so'
 
 
@@ -29,11 +34,8 @@ def by_number(name: str) -> list[tuple[int, str]]:
 
 def is_hidden(path: Path) -> bool:
     """Whether a file or folder is none of the user's: hidden files, and what file managers, NAS
-    and archives leave (``@eaDir``, ``#recycle``, ``__MACOSX``, ``$RECYCLE.BIN``)."""
-    return path.name.startswith(('.', '@', '#', '$', '__MACOSX')) or path.name in (
-        'lost+found',
-        'System Volume Information',
-    )
+    and archives leave."""
+    return path.name.startswith('.') or path.name in _LEFT
 
 
 def number_in(path: Path) -> int | None:
@@ -98,6 +100,17 @@ def _decoded(file: Path, flags: int) -> np.ndarray | None:
     return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
 
 
+def default_range(first: np.ndarray) -> tuple[float, float]:
+    """The values of 16-bit images that become 0 and 255, by the first one of a video."""
+    return 0.0, 4095.0 if first.max() <= 4095 else 65535.0
+
+
+def to_eight_bits(image: np.ndarray, low: float, high: float) -> np.ndarray:
+    """An image with ``low`` to ``high`` scaled to 0 to 255, as uint8; what is beyond is clipped."""
+    scaled = (image.astype(np.float32) - low) * (255 / (high - low))
+    return np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
+
+
 class FrameSource(Sequence[np.ndarray]):
     """Frames of one video as (H, W, 3) uint8 BGR arrays; all must have the first one's size.
 
@@ -113,8 +126,9 @@ class FrameSource(Sequence[np.ndarray]):
     Raises:
         FileNotFoundError: If there is no such folder or file.
         ValueError: If it cannot be opened or holds no frames; and from ``source[i]``, if frame i
-            has another size, or is an image that does not decode, is cut short or beyond the range
-            that the first one has, or if more frames of a video file are damaged than may be.
+            has another size, or is an image that does not decode, is cut short, of another depth
+            or beyond the range that the first one has, or if more frames of a video file are
+            damaged than may be.
     """
 
     def __init__(
@@ -142,6 +156,7 @@ class FrameSource(Sequence[np.ndarray]):
         if self._length <= 0:
             raise ValueError(f'{self.path}: holds no frames')
         self._shape: tuple[int, ...] | None = None
+        self._dtype: np.dtype | None = None
 
     def __reduce__(self) -> tuple:
         # A decoder cannot be copied; another process opens the file anew.
@@ -178,6 +193,11 @@ class FrameSource(Sequence[np.ndarray]):
             except ValueError:
                 pass  # it is told when it is read
         return self._range
+
+    @property
+    def scaled_from(self) -> tuple[float, float] | None:
+        """The range by which the images read so far were scaled; None of those of 8 bits."""
+        return None if self._dtype in (None, np.uint8) else self._range
 
     @property
     def damaged(self) -> int:
@@ -252,7 +272,7 @@ class FrameSource(Sequence[np.ndarray]):
         check = FrameCheck()
         for frame in self:
             check.look(frame)
-        check.refuse(self.path, self.limits)
+        check.refuse(self.path, self.limits, self.scaled_from)
 
     def _read_image(self, file: Path) -> np.ndarray:
         """An image (H, W, 3) with all the bits it has."""
@@ -277,6 +297,12 @@ class FrameSource(Sequence[np.ndarray]):
 
     def _eight_bits(self, image: np.ndarray, file: Path) -> np.ndarray:
         """An image of any depth, scaled by the rule that the first one gives."""
+        self._dtype = self._dtype or image.dtype
+        if image.dtype != self._dtype:
+            raise ValueError(
+                f'{file}: holds {image.dtype} values, expected {self._dtype}, as the images of its '
+                'video that were read before'
+            )
         if image.dtype == np.uint8:
             return image
         if self._range is None:
@@ -287,15 +313,14 @@ class FrameSource(Sequence[np.ndarray]):
                     '0 to 255'
                 )
             first = image if file == self._files[0] else self._read_image(self._files[0])
-            self._range = (0.0, 4095.0 if first.max() <= 4095 else 65535.0)
+            self._range = default_range(first)
         low, high = self._range
         if self.value_range is None and image.max() > high:
             raise ValueError(
                 f'{file}: holds values up to {image.max()}, but the first image of its video only '
                 f'such of 12 bits; give the value_range that becomes 0 to 255, such as (0, 65535)'
             )
-        scaled = (image.astype(np.float32) - low) * (255 / (high - low))
-        return np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
+        return to_eight_bits(image, low, high)
 
 
 def sweep(

@@ -21,7 +21,8 @@ from .video_dataset import VideoDataset
 # Videos that are open at a time: each holds a file and a decoder.
 _OPEN = 16
 # Of a video file, so many frames in a row are decoded for training, since each jump decodes all
-# from the key frame before, often a hundred; so many such runs are mixed, if they fit in memory.
+# from the key frame before, often a hundred (or from the start, where a file cannot be jumped in);
+# so many such runs are mixed, if they fit in memory.
 _RUN = 96
 _MIX = 8
 
@@ -168,7 +169,8 @@ class TubeDataset(BaseDataset):
             runs.setdefault((int(owner[index]), int(run[index])), []).append(index)
         held = list(runs.values())
         held = [held[i] for i in torch.randperm(len(held), generator=generator).tolist()]
-        # A worker gets every so many batches: each has runs of its own, and reads no other's.
+        # A worker gets every so many batches: each has runs of its own, and reads no other's until
+        # the shortest queue is at its end.
         workers = max(1, self.num_workers)
         queues = []
         for worker in range(workers):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -76,11 +77,10 @@ class VideoDataset(BaseDataset):
             )
         if on_error not in ('raise', 'skip'):
             raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
-        if value_range is not None and not (
-            len(value_range) == 2 and value_range[0] < value_range[1]
-        ):
+        if value_range is not None and not _is_range(value_range):
             raise ValueError(
-                f'value_range: expected (low, high), low below high, got {value_range!r}'
+                'value_range: expected (low, high), finite numbers, low below high, got '
+                f'{value_range!r:.100}'
             )
         self.value_range = None if value_range is None else tuple(map(float, value_range))
         self.limits = FrameLimits.of(limits)
@@ -88,6 +88,9 @@ class VideoDataset(BaseDataset):
         #: Videos that are left out, and why.
         self.skipped: dict[str, str] = {}
         self._remarks: dict[str, list[str]] = {}
+        #: Values of the images that become 0 and 255, once :meth:`remarks` has looked at them; None
+        #: for those of 8 bits.
+        self.value_range_found = self.value_range
         # All that are listed, in order, which some label files go by; None where it is not known
         # how many frames a video has.
         self._listed: dict[str, int | None] = {}
@@ -227,11 +230,13 @@ class VideoDataset(BaseDataset):
         """
         remarks, ranges = {}, {}
         for video in self.lengths:
-            remarks[video] = self._remarks.get(video, [])
-            if 'frame_dir' in self._info(video):
+            is_folder = 'frame_dir' in self._info(video)
+            if is_folder or video not in self._remarks:
                 source = self.source(video)
-                ranges[video] = source.value_range_found
-                remarks[video] = source.remarks
+                self._remarks[video] = source.remarks
+                if is_folder:
+                    ranges[video] = source.value_range_found
+            remarks[video] = self._remarks[video]
         if self.value_range is None and len(set(ranges.values())) > 1:
             first, *rest = ranges
             other = next(video for video in rest if ranges[video] != ranges[first])
@@ -240,6 +245,7 @@ class VideoDataset(BaseDataset):
                 f'from {ranges[first]}, of {other!r} from {ranges[other]}; give the value_range '
                 'that becomes 0 to 255 in all'
             )
+        self.value_range_found = next(iter(ranges.values()), self.value_range)
         return {video: found for video, found in remarks.items() if found}
 
     @cached_property
@@ -310,3 +316,8 @@ class VideoDataset(BaseDataset):
                 f'{source.path}: has {len(source)} frames, but {said} {info["total_frames"]}'
             )
         return source
+
+
+def _is_range(value: Any) -> bool:
+    numbers = isinstance(value, Sequence) and all(isinstance(v, (int, float)) for v in value)
+    return numbers and len(value) == 2 and -np.inf < value[0] < value[1] < np.inf

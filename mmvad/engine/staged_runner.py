@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,21 @@ def build_stages(cfg: Config | ConfigDict) -> list[BaseStage]:
             raise ValueError(f'stages.{name}: expected a dict with the type of a stage')
         stages.append(STAGES.build(dict(settings, name=name)))
     return stages
+
+
+def _refuse_other_depths(datasets: Mapping[str, VideoDataset]) -> None:
+    """Refuse splits whose images are scaled by different rules, each by its own first images."""
+    ranges = {split: videos.value_range_found for split, videos in datasets.items()}
+    found = any(videos.value_range is None for videos in datasets.values())
+    if found and len(set(ranges.values())) > 1:
+        words = [
+            f'{split} video {next(iter(videos.lengths))!r} from {ranges[split] or "8 bits"}'
+            for split, videos in datasets.items()
+        ]
+        raise ValueError(
+            f'train_dataset, test_dataset: images differ in depth: values of {", ".join(words)} '
+            'are scaled; give both the value_range that becomes 0 to 255'
+        )
 
 
 @RUNNERS.register_module()
@@ -112,6 +128,7 @@ class StagedRunner:
         remarks = [
             (split, *item) for split in datasets for item in datasets[split].remarks().items()
         ]
+        _refuse_other_depths(datasets)
         for stage in stages:
             stage.check_videos(cfg, datasets)
         make_work_dir(self.work_dir)
@@ -253,7 +270,7 @@ class StagedRunner:
             run_name=self.name,
             resume_from=resume_from,
             seconds=self._seconds,
-            whole_config=self.cfg,
+            whole_config=self._whole_config(),
         )
 
     def _config(self, stage: BaseStage) -> dict[str, Any]:
@@ -332,6 +349,14 @@ class StagedRunner:
             cfg = self.cfg.train_dataset if split == 'training' else self.cfg.test_dataset
             self._datasets[split] = DATASETS.build(cfg)
         return self._datasets[split]
+
+    def _whole_config(self) -> Config:
+        """The config, with how the images of training were scaled, as others must be then."""
+        cfg = copy.deepcopy(self.cfg)
+        for key in ('train_dataset', 'test_dataset'):
+            if cfg.get(key) and cfg[key].get('value_range') is None:
+                cfg[key].value_range = self.videos('training').value_range_found
+        return cfg
 
     def _seconds(self) -> dict[str, float]:
         """Seconds that each stage has taken so far, over its splits."""

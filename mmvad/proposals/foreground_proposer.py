@@ -54,20 +54,24 @@ class ForegroundProposer(BaseProposer):
         if background not in ('video', 'split'):
             raise ValueError(f"background: expected 'video' or 'split', got {background!r}")
         for name, value in dict(
-            background_frames=background_frames,
-            threshold=threshold,
-            blur=blur,
-            open_size=open_size,
-            min_area=min_area,
-            min_side=min_side,
+            threshold=threshold, blur=blur, min_area=min_area, min_side=min_side
         ).items():
             if not _is_number(value):
                 raise ValueError(f'proposer.{name}: expected a number >= 0, got {value!r:.100}')
-        for name, value in dict(
-            shadow=(0, 0) if shadow is None else shadow, close_size=close_size
-        ).items():
-            if not isinstance(value, Sequence) or list(map(_is_number, value)) != [True, True]:
-                raise ValueError(f'proposer.{name}: expected two numbers, got {value!r:.100}')
+        for name, value, least in (
+            ('background_frames', background_frames, 1),
+            ('open_size', open_size, 0),
+        ):
+            if not (isinstance(value, int) and value >= least):
+                raise ValueError(
+                    f'proposer.{name}: expected a whole number >= {least}, got {value!r:.100}'
+                )
+        if shadow is not None and not _is_pair(shadow):
+            raise ValueError(f'proposer.shadow: expected two numbers, got {shadow!r:.100}')
+        if not _is_pair(close_size) or not all(isinstance(v, int) and v >= 1 for v in close_size):
+            raise ValueError(
+                f'proposer.close_size: expected two whole numbers >= 1, got {close_size!r:.100}'
+            )
         self.background = background
         self.background_frames = background_frames
         self.threshold = threshold
@@ -163,6 +167,10 @@ class ForegroundProposer(BaseProposer):
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and 0 <= value < float('inf')
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, Sequence) and list(map(_is_number, value)) == [True, True]
 
 
 def grow_vertically(seed: np.ndarray, within: np.ndarray) -> np.ndarray:

@@ -43,11 +43,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         # torch goes on about its options; of its own reason only the first line is about the file.
         why = str(error).partition('Unpickler error: ')[2].strip() or str(error)
         why = why.partition('\n')[0][:200] or type(error).__name__
-        raise ValueError(
-            f'{path}: cannot be loaded as plain weights ({why}). Where you trust its origin, '
-            "convert it once: torch.save({'state_dict': torch.load(FILE, weights_only=False)"
-            "['state_dict']}, NEW)"
-        ) from error
+        advice = ''
+        # What is damaged is better not unpickled at all.
+        if 'Unsupported global' in why or 'Unsupported class' in why:
+            advice = (
+                ". Where you trust its origin, convert it once: torch.save({'state_dict': "
+                "torch.load(FILE, weights_only=False)['state_dict']}, NEW)"
+            )
+        raise ValueError(f'{path}: cannot be loaded as plain weights ({why}){advice}') from error
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
     if not (state and named and all(isinstance(value, Tensor) for value in state.values())):

@@ -38,6 +38,10 @@ class NoSpaceError(OSError):
         super().__init__(code, f'{os.strerror(code).lower()} ({room})', str(path))
         self.needed = needed
 
+    def __reduce__(self) -> tuple:
+        # An OSError is copied by its own arguments, a loader's worker hands errors on as copies.
+        return type(self), (self.filename, self.errno, self.needed)
+
     @classmethod
     def of(cls, error: OSError, path: str | Path) -> NoSpaceError | None:
         """What an error says of ``path``, if it is that there is no room.

@@ -53,7 +53,7 @@ def find_tubes(
         check.look(frame)
         found[number] = proposer.propose(frame)
         step()
-    check.refuse(source.path if source else name, limits)
+    check.refuse(source.path if source else name, limits, source.scaled_from if source else None)
     remarks = check.remarks(limits)
     if source and source.damaged:
         remarks.append(f'{source.damaged} frames do not decode whole')

@@ -17,11 +17,13 @@ import numpy as np
 from mmvad.datasets.frame_check import EMPTY, FrameCheck, FrameLimits, is_flat
 from mmvad.datasets.frames import (
     IMAGE_FLAGS,
+    default_range,
     is_hidden,
     list_images,
     missing_numbers,
     number_in,
     read_image,
+    to_eight_bits,
 )
 from mmvad.datasets.video_file import VideoFile
 
@@ -145,11 +147,16 @@ def _examine_folder(folder: Path, fast: bool, seen: Seen, note: Note) -> None:
         note('error', 'empty', f'{folder.name}: a folder without images')
         return
     chosen = sorted({0, len(files) // 2, len(files) - 1}) if fast else range(len(files))
+    first, _ = decode(files[0], IMAGE_FLAGS)
+    deep = first is not None and first.dtype == np.uint16
+    scale = default_range(first) if deep else None
 
     def look(index: int) -> tuple[tuple[int, int] | None, str, bool, int]:
         image, wrong = decode(files[index], IMAGE_FLAGS)
         if image is None:
             return None, wrong, False, -index
+        if scale and image.dtype == np.uint16:
+            image = to_eight_bits(image, *scale)
         return image.shape[:2], wrong, is_flat(image), crc32(np.ascontiguousarray(image))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -159,7 +166,7 @@ def _examine_folder(folder: Path, fast: bool, seen: Seen, note: Note) -> None:
         check = FrameCheck()
         for _, _, flat, checksum in found:
             check.add(flat, checksum)
-        _note_empty(check, note)
+        _note_empty(check, note, scale)
     bad = [(files[i].name, wrong) for i, (_, wrong) in zip(chosen, looks, strict=True) if wrong]
     if bad:
         text = f'{len(bad):,} of {len(looks):,} images: {few([" ".join(b) for b in bad], 3)}'
@@ -178,10 +185,14 @@ def _examine_folder(folder: Path, fast: bool, seen: Seen, note: Note) -> None:
         )  # fmt: skip
 
 
-def _note_empty(check: FrameCheck, note: Note) -> None:
+def _note_empty(
+    check: FrameCheck, note: Note, scaled_from: tuple[float, float] | None = None
+) -> None:
     """Tell of frames that show nothing; an error where a run would refuse the video."""
     for name, count, too_many in check.found(FrameLimits()):
         text = f'{count:,} of {check.seen:,} {EMPTY[name]}'
+        if scaled_from:
+            text += ', where values {:g} to {:g} become 0 to 255 (value_range)'.format(*scaled_from)
         note('error' if too_many else 'info', f'{name} frames', text, **{name: count})
 
 
