@@ -246,6 +246,10 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_files_of_other_videos_stay_unless_the_folder_is_the_tests_alone(tmp_path):
     run(tmp_path, Objects())
     before = files_below(tmp_path / 'out')
+    (tmp_path / 'out/metrics.json').write_text('{}')
     scored = {'more': VideoScores({'all': np.zeros(3)}, {}, {'all': np.zeros(3)}, None)}
     write_score_files(tmp_path / 'out', scored, 'all')
-    assert files_below(tmp_path / 'out') == before | {'scores/more.npy', 'scores/raw/more.npy'}
+    # Figures are of the scores that were there.
+    kept = before - {'videos.csv'}
+    assert kept < before
+    assert files_below(tmp_path / 'out') == kept | {'scores/more.npy', 'scores/raw/more.npy'}

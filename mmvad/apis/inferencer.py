@@ -170,7 +170,8 @@ class VADInferencer:
             inputs: A video file, a folder of images or of videos, frames as an array (F, H, W, 3)
                 uint8 BGR or a list of (H, W, 3), or a list of such videos.
             show_progress: Whether to show a bar.
-            out_dir: Where to write the score files that a test writes; None: nowhere.
+            out_dir: Where to write the score files that a test writes; None: nowhere. Those of
+                other videos stay there, the figures of an earlier test do not.
             on_error: ``'raise'``, or ``'skip'`` to leave out videos that cannot be read or are too
                 short, which :attr:`skipped` then lists.
 
@@ -196,7 +197,7 @@ class VADInferencer:
         if not videos and not self.skipped:
             raise ValueError('inputs: expected at least one video, found none')
         results = list(self._score(videos, show_progress, skip))
-        if out_dir is not None:
+        if out_dir is not None and results:
             write_score_files(out_dir, {r.video: r.details for r in results}, self.channel)
         return results
 

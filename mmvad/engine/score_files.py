@@ -75,6 +75,8 @@ def write_score_files(
       one float32 array (n,) of unsmoothed scores a channel); none where whole frames were scored;
     - ``videos.csv``: a line a video with its AUC; none without labels.
 
+    That and ``metrics.json`` of an earlier test are removed.
+
     Args:
         out_dir: Where to write.
         scored: Video to its scores. A name may hold ``/``: its files then lie in folders.
@@ -101,6 +103,9 @@ def write_score_files(
             raise ValueError(f'video {video!r}: another video has the file {taken[0]}')
         arrays |= files
 
+    # Of an earlier test: not beside these scores, nor beside some of them.
+    for path in (place.metrics, place.videos):
+        path.unlink(missing_ok=True)
     for path, content in arrays.items():
         with atomic_path(path) as temporary:
             if isinstance(content, dict):
@@ -112,7 +117,6 @@ def write_score_files(
             for path in one.parent.rglob(f'*{one.suffix}'):
                 if path not in arrays:
                     path.unlink()
-        place.videos.unlink(missing_ok=True)
     if not rows:
         return
     with (

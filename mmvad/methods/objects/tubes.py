@@ -71,24 +71,23 @@ class TubesStage(BaseStage):
         stride = self.train_stride if job.split == 'training' else 1
         proposer = PROPOSERS.build(job.config['proposer'])
         wanted = {v: len(range(first, n, stride)) for v, n in videos.lengths.items()}
-        bar = progress('boxes', 'frames', sum(wanted.values()))
-        proposer.fit([videos.source(video) for video in videos.lengths])
-        for video in videos.lengths:
-            path = tubes_path(job.path, video)
-            if path.exists():
-                bar.update(wanted[video])
-                continue
-            source = videos.source(video)
-            find_tubes(
-                source,
-                proposer,
-                first,
-                stride,
-                bar.update,
-                lambda text, path=source.path: job.logger.warning(f'{path}: {text}'),
-            ).save(path)
-            job.folder.checkpoint()
-        bar.close()
+        with progress('boxes', 'frames', sum(wanted.values())) as bar:
+            proposer.fit([videos.source(video) for video in videos.lengths])
+            for video in videos.lengths:
+                path = tubes_path(job.path, video)
+                if path.exists():
+                    bar.update(wanted[video])
+                    continue
+                source = videos.source(video)
+                find_tubes(
+                    source,
+                    proposer,
+                    first,
+                    stride,
+                    bar.update,
+                    lambda text, path=source.path: job.logger.warning(f'{path}: {text}'),
+                ).save(path)
+                job.folder.checkpoint()
         tubes = load_tubes(job)
         count = sum(map(len, tubes.values()))
         job.logger.info(f'Stage {job.name}: {count} tubes in {len(tubes)} videos')
