@@ -521,7 +521,6 @@ def test_a_log_that_cannot_grow(tmp_path):
 LIMITS = (
     (1700, 'proposals/training/00.npz: file too large ('),
     (5000, 'attributes.pth: file too large ('),
-    (8000, 'proposals/testing/01.npz: file too large ('),
     (40000, 'plots/00.png: file too large ('),
     (300000, 'annotated/01.mp4: file too large ('),
 )
