@@ -14,10 +14,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.io import loadmat
 
 from mmvad.datasets.frames import list_images, read_image
-from mmvad.structures.array_files import damage_named, expect_numbers, read_npy
+from mmvad.structures.array_files import expect_numbers, read_npy
+from mmvad.structures.mat_files import read_mat, read_mats
 
 
 def frame_masks(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -30,19 +30,21 @@ def frame_masks(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]
 
 def avenue_volumes(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Avenue: ``<path>/<N>_label.mat``, key ``volLabel``, 1 x F cells of (H, W) masks."""
-    labels = {}
+    files = {}
     for video in lengths:
         if not video.isdigit():
             raise ValueError(f'video {video!r}: Avenue names videos by number')
-        file = _existing(path / f'{int(video)}_label.mat')
-        cells = load_mat(file, 'volLabel').ravel()
-        labels[video] = np.array([_numbers(f'{file}: volLabel', cell).any() for cell in cells])
-    return labels
+        files[video] = _existing(path / f'{int(video)}_label.mat')
+    volumes = read_mats(list(files.values()), 'volLabel')
+    return {
+        video: np.array([_numbers(f'{file}: volLabel', cell).any() for cell in cells.ravel()])
+        for (video, file), cells in zip(files.items(), volumes, strict=True)
+    }
 
 
 def interval_mat(path: Path, lengths: Mapping[str, int]) -> dict[str, np.ndarray]:
     """``ped2.mat``: key ``gt``, one (2, n) cell a video of 1-based inclusive start and end."""
-    cells = load_mat(_existing(path), 'gt').ravel()
+    cells = read_mat(_existing(path), 'gt').ravel()
     if len(cells) != len(lengths):
         raise ValueError(f'{path}: gt has {len(cells)} cells for {len(lengths)} videos')
     labels = {}
@@ -163,15 +165,6 @@ def _marked(where: str, length: int | None, intervals: Iterable[tuple[int, int]]
 def load_npy(file: Path) -> np.ndarray:
     """The numbers in a ``.npy`` file; ValueError naming it where it holds anything else."""
     return read_npy(file, lambda shape, dtype: expect_numbers(str(file), dtype, 'biuf'))
-
-
-def load_mat(file: Path, key: str) -> np.ndarray:
-    """A variable of a ``.mat`` file; ValueError naming both where there is none."""
-    with damage_named(str(file), 'a MATLAB file scipy can read'):
-        content = loadmat(file, variable_names=[key])
-    if key not in content:
-        raise ValueError(f'{file}: has no variable {key!r}')
-    return np.asarray(content[key])
 
 
 def _numbers(where: str, cell: Any) -> np.ndarray:

@@ -9,12 +9,10 @@ from reprlib import repr as brief
 
 import cv2
 import numpy as np
-from scipy.io import whosmat
 
 from mmvad.datasets.frames import list_images, read_image
-from mmvad.structures.array_files import damage_named, expect_numbers, map_npy, read_npy
-
-from .labels import load_mat
+from mmvad.structures.array_files import expect_numbers, map_npy, read_npy
+from mmvad.structures.mat_files import mat_shape, read_mat
 
 
 def read_pixel_masks(path: str | Path) -> np.ndarray:
@@ -39,7 +37,7 @@ def read_pixel_masks(path: str | Path) -> np.ndarray:
     elif path.suffix == '.npy':
         masks = read_npy(path, partial(_check, path))
     elif path.suffix == '.mat':
-        masks = list(load_mat(path, 'volLabel').ravel())
+        masks = list(read_mat(path, 'volLabel').ravel())
         for mask in masks:
             expect_numbers(f'{path}: volLabel', np.asarray(mask).dtype, 'biuf')
     else:
@@ -69,12 +67,8 @@ def check_pixel_masks(path: str | Path, shape: tuple[int, int, int]) -> None:
     elif path.is_file() and path.suffix == '.npy':
         found = map_npy(path, partial(_check, path)).shape
     elif path.is_file() and path.suffix == '.mat':
-        with damage_named(str(path), 'a MATLAB file scipy can read'):
-            sizes = {name: size for name, size, _ in whosmat(path)}
-        if 'volLabel' not in sizes:
-            raise ValueError(f"{path}: has no variable 'volLabel'")
         # The masks' own size would take reading them.
-        found = (math.prod(sizes['volLabel']), *shape[1:])
+        found = (math.prod(mat_shape(path, 'volLabel')), *shape[1:])
     else:
         found = read_pixel_masks(path).shape
     if found != shape:

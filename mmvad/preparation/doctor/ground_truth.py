@@ -8,9 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.io import loadmat
 
 from mmvad.datasets.frames import IMAGE_SUFFIXES
+from mmvad.structures.mat_files import read_mat
 
 from .findings import Note, Seen, by, few
 from .frames import decode, examine_names
@@ -125,10 +125,7 @@ def _mask_array(file: Path) -> tuple[np.ndarray, Counter]:
 
 def _mask_cells(file: Path) -> tuple[np.ndarray, Counter]:
     """Avenue: ``volLabel``, 1 x F cells of (H, W)."""
-    content = loadmat(file, variable_names=['volLabel'])
-    if 'volLabel' not in content:
-        raise ValueError(f"{file.name}: has no variable 'volLabel'")
-    cells = content['volLabel'].ravel()
+    cells = read_mat(file, 'volLabel').ravel()
     filled = np.array([np.any(cell) for cell in cells], np.int8)
     return filled, Counter(np.shape(cell)[:2] for cell in cells)
 
