@@ -167,9 +167,12 @@ class TestTailProbability:
 
     def test_too_few_values(self):
         tail = TailProbability()
-        with pytest.raises(ValueError, match='49 objects not seen .* expected at least 50'):
-            tail.fit(torch.arange(49.0))
-        assert tail.fit(torch.arange(99.0)) == ('only 10 objects in the tail, taken as exponential')
+        with pytest.raises(ValueError, match='1 objects not seen .* expected at least 2'):
+            tail.fit(torch.arange(1.0))
+        assert tail.fit(torch.arange(99.0)) == (
+            'only 10 of 99 objects in the tail, taken as exponential'
+        )
+        assert float(tail(torch.tensor([1000.0]))) > float(tail(torch.tensor([98.0]))) > 2
 
 
 class TestScorer:

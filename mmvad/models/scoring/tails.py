@@ -5,8 +5,6 @@ Shape letters: n objects, Q points of the distribution that are kept.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from mmengine.model import BaseModule
 from scipy.stats import genpareto
@@ -17,7 +15,8 @@ _TAIL = 0.1
 _POINTS = 901
 # Fewer values beyond leave a generalised Pareto's shape to chance: then the tail is exponential.
 _SHAPED = 50
-_LEAST = 5
+# With fewer objects there is no tail at all.
+_LEAST = 2
 
 
 class TailProbability(BaseModule):
@@ -53,10 +52,10 @@ class TailProbability(BaseModule):
         Raises:
             ValueError: If there are too few values to tell what is rare.
         """
-        if len(values) * _TAIL < _LEAST:
+        if len(values) < _LEAST:
             raise ValueError(
                 f'{len(values)} objects not seen in training are too few to tell what is rare, '
-                f'expected at least {math.ceil(_LEAST / _TAIL)}; give more training video'
+                f'expected at least {_LEAST}; give more training video'
             )
         values = values.double().cpu()
         body = torch.quantile(values, torch.linspace(0, 1 - _TAIL, _POINTS, dtype=torch.double))
@@ -71,7 +70,9 @@ class TailProbability(BaseModule):
                 fitted, _, width = genpareto.fit((excess / scale).numpy(), floc=0)
                 shape, scale = float(fitted), float(width) * scale
             else:
-                remark = f'only {len(excess)} objects in the tail, taken as exponential'
+                remark = (
+                    f'only {len(excess)} of {len(values)} objects in the tail, taken as exponential'
+                )
         self.body = body.to(self.body)
         # A negative shape ends the tail where all is impossible, somewhere beyond what was seen.
         reach = min(float(values.max() - body[-1]), 0.9 * scale / -shape) if shape < 0 else 0.0
