@@ -165,6 +165,37 @@ def test_the_header_may_state_fewer_frames_than_there_are(tmp_path):
     assert source.remarks == ['its header states 60 frames, it holds 100']
 
 
+def not_coded(picture: bytes) -> bytes:
+    """An MPEG-4 picture at 25 frames/s that shows the one before once more."""
+    bits = ''.join(f'{byte:08b}' for byte in picture[4:7])
+    # Behind its type: the seconds that passed, as so many ones, and 5 bits of time, between marks.
+    at = bits.index('0', 2) + 2 + 5 + 1
+    assert bits[at] == '1'
+    return picture[:4] + int(bits[:at] + '0' + '1' * (23 - at), 2).to_bytes(3, 'big')
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'avi'])
+def test_frames_that_show_the_one_before_once_more_are_whole(tmp_path, suffix):
+    shown = {**dict(enumerate(range(100))), 20: 19, 21: 19, 60: 59}
+    whole = write(
+        tmp_path / 'whole.mp4', 'mpeg4', dict(g='50', bf='0'), picture=lambda i: picture(shown[i])
+    )
+    path = tmp_path / f'v.{suffix}'
+    with av.open(str(whole)) as old, av.open(str(path), 'w') as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(video=0)):
+            if number in (20, 21, 60):
+                copied = av.Packet(not_coded(bytes(packet)))
+                copied.pts, copied.dts, copied.time_base = packet.pts, packet.dts, packet.time_base
+                packet = copied
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    video = VideoFile(path)
+    assert [number_of(video[i]) for i in (60, 21, 22)] == [59, 19, 22]
+    assert numbers(video) == list(shown.values()) and not video.damaged
+
+
 @pytest.mark.parametrize('suffix', ['mkv', 'ts', 'mp4'])
 def test_a_file_that_was_cut_between_key_frames(tmp_path, suffix):
     whole = write(tmp_path / 'whole.mkv', options=dict(g='25', bf='2'))

@@ -2,7 +2,7 @@
 
 Leave ``av.logging.set_level`` alone in a process that reads videos: any level but None sends what
 FFmpeg says through Python, where its decoding threads then wait for the interpreter, and whoever
-holds that for them.
+holds that for them. ``av.logging.restore_default_callback()`` has FFmpeg print it instead.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -21,11 +22,26 @@ from cachetools import LRUCache
 _NEAR = 8
 # Frames that must come as the packets tell for these to be believed.
 _BELIEVED = 12
+# Bytes of an MPEG-4 packet that may say just that the frame before is shown once more.
+_REPEAT = 19
 # Which frames a file has, by how the file looks: 8 bytes a frame.
 _INDEXES: LRUCache = LRUCache(maxsize=1000)
 # In a loader's worker, decoders of the parent: their threads stayed behind there, and whoever frees
 # them waits for these for ever.
 _OF_PARENT: list[dict] = []
+
+
+class _Index(NamedTuple):
+    """Which frames a file has: ascending presentation times, numbers of those that are key frames,
+    whether frames are found by their times and can be jumped to, how many do not decode, and which
+    may be the frame before once more."""
+
+    times: np.ndarray
+    keys: np.ndarray
+    by_time: bool = False
+    can_jump: bool = False
+    lacking: int = 0
+    repeats: frozenset[int] = frozenset()
 
 
 class VideoFile:
@@ -73,7 +89,9 @@ class VideoFile:
         look = (os.path.abspath(self.path), stat.st_size, stat.st_mtime_ns)
         if look not in _INDEXES:
             _INDEXES[look] = self._index()
-        self._times, self._keys, self._by_time, self.can_jump, self.lacking = _INDEXES[look]
+        index = _INDEXES[look]
+        self._times, self._keys, self._repeats = index.times, index.keys, index.repeats
+        self._by_time, self.can_jump, self.lacking = index.by_time, index.can_jump, index.lacking
         self.leading = int(self._keys[0])
         self._open()
 
@@ -208,7 +226,8 @@ class VideoFile:
             if found[0] == number:
                 return found[1], not self._hurt
         near = self._behind or self._beyond
-        return (near[1] if near else None), False
+        repeats = number in self._repeats and self._behind is not None and not self._hurt
+        return (near[1] if near else None), repeats
 
     def _look_for_damage(self, number: int, frame: av.VideoFrame) -> None:
         """Follow from frame to frame whether one is damaged that the next ones build on."""
@@ -216,24 +235,22 @@ class VideoFile:
         # Without times, what does not decode leaves no gap in the numbers.
         failed = not self._by_time and len(self._errors) > self._told
         self._told = len(self._errors)
-        lost = number > before + 1 or failed
+        lost = failed or not self._repeats.issuperset(range(before + 1, number))
         self._hurt = (not self._is_key(number, frame) and (self._hurt or lost)) or frame.is_corrupt
 
     # ---------------------------------------------------------------- which frames there are
 
-    def _index(self) -> tuple[np.ndarray, np.ndarray, bool, bool, int]:
-        """Ascending presentation times of all frames, numbers of those that are key frames, whether
-        frames are found by their times and can be jumped to, and how many do not decode."""
+    def _index(self) -> _Index:
         stamps = [
-            (packet.pts, packet.is_keyframe)
+            (packet.pts, packet.is_keyframe, self.codec == 'mpeg4' and packet.size <= _REPEAT)
             for packet in _packets(self._container, self._stream)
             if packet.size and not packet.is_discard and not _is_hidden(packet, self.codec)
         ]
-        times = {pts for pts, _ in stamps} - {None}
+        times = {pts for pts, _, _ in stamps} - {None}
         self._times = np.array(sorted(times), np.int64)
         two_packets = False
         if len(times) == len(stamps):
-            keys = np.array(sorted(pts for pts, is_key in stamps if is_key), np.int64)
+            keys = np.array(sorted(pts for pts, is_key, _ in stamps if is_key), np.int64)
             found = self._first_times()
             start = int(np.searchsorted(self._times, found[0] or 0)) if found else 0
             told = self._times[start:].tolist()
@@ -243,7 +260,11 @@ class VideoFile:
             if len(keys) and found and in_order and not two_packets:
                 self._keys = np.searchsorted(self._times, keys)
                 self._by_time = self.can_jump = True
-                return self._times, self._keys, True, self._lands(len(keys) // 2), 0
+                can_jump = self._lands(len(keys) // 2)
+                repeats = np.searchsorted(self._times, [pts for pts, _, small in stamps if small])
+                return _Index(
+                    self._times, self._keys, True, can_jump, repeats=frozenset(repeats.tolist())
+                )
         # Some streams give packets no times or wrong ones, some give a frame two packets: only
         # decoding tells, and they are read from their start, without jumps.
         self._by_time = False
@@ -257,7 +278,7 @@ class VideoFile:
         # The second of a frame's packets may have no time of its own.
         expected = (len(times) or len(stamps)) // (2 if two_packets else 1)
         lacking = max(expected - count, len(self._errors))
-        return np.arange(count), np.zeros(1, int), False, False, lacking
+        return _Index(np.arange(count), np.zeros(1, int), lacking=lacking)
 
     def _first_times(self) -> list[int | None]:
         """Times of the first frames that decode."""
