@@ -19,7 +19,9 @@ RUNNERS = _child('runner', root.RUNNERS, 'mmvad.engine')
 HOOKS = _child('hook', root.HOOKS, 'mmvad.engine', 'mmvad.methods')
 DATASETS = _child('dataset', root.DATASETS, 'mmvad.datasets', 'mmvad.preparation.plaza')
 DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS, 'mmvad.datasets')
-TRANSFORMS = _child('transform', root.TRANSFORMS, 'mmvad.datasets.transforms')
+TRANSFORMS = _child(
+    'transform', root.TRANSFORMS, 'mmvad.datasets.transforms', 'mmvad.proposals.tokens'
+)
 MODELS = _child('model', root.MODELS, 'mmvad.models')
 METRICS = _child('metric', root.METRICS, 'mmvad.evaluation')
 

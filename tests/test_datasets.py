@@ -418,7 +418,7 @@ class TestAttributes:
         ]
         items = list(TubeSweep(source, tubes, 6, pipeline, '01'))
         measured = [item['measurements'] for item in items]
-        assert [tuple(m['attributes'].shape) for m in measured] == [(2, 7), (3, 7)]
+        assert [tuple(m['attributes'].shape) for m in measured] == [(2, 8), (3, 8)]
         rows = tubes.at(8)
         table = AttributeMeter()(
             FrameObjects(source[3:], tubes.boxes[rows], tubes.objects[rows], '01', 8)
@@ -429,6 +429,8 @@ class TestAttributes:
                 table['speed'],
                 table['peak_speed'],
                 *table['velocity'].T,
+                # In heights an object's own height is one.
+                100 * table['speed'] / table['height'],
                 *sizes,
                 table['view'][:, 1],
             ],
@@ -443,6 +445,15 @@ class TestAttributes:
         for item in TubeSweep(source, made_up_tubes(), 6, pipeline, '01'):
             assert set(item) == {'measurements', 'tubes'}
             assert item['measurements']['attributes'].shape[1] == 4
+
+    def test_place_is_where_and_how_large(self):
+        frame = np.zeros((100, 200, 3), np.uint8)
+        objects = np.array([[0, 0, 100, 100], [150, 40, 160, 90]], np.float32)
+        results = dict(imgs=[frame], objects=objects)
+        place = TRANSFORMS.build(dict(type='MeasurePlace')).transform(results)['measurements']
+        expected = [[0.25, 1.0, 0.0], [0.775, 0.9, np.log(0.5)]]
+        np.testing.assert_allclose(place['place'], expected, rtol=1e-6)
+        assert place['place'].dtype == np.float32
 
     def test_unknown_quantities_are_named(self):
         with pytest.raises(ValueError, match="quantities: expected some of .*'colour'"):

@@ -69,6 +69,18 @@ class TestNearestDistance:
         # n or n - 1 in the standard deviation.
         np.testing.assert_allclose(term(new), expected, rtol=5e-3)
 
+    def test_components_of_standardised_numbers(self):
+        values, *where = data()
+        term = NearestDistance('x', dims=2, standardize=True, num_reference=1000, neighbours=4)
+        term.fit(values['attributes'].reshape(300, 3, 1), *where)
+        scale = StandardScaler().fit(values['attributes'].numpy())
+        pca = PCA(2).fit(scale.transform(values['attributes'].numpy()))
+        found = pca.transform(scale.transform(values['attributes'].numpy()))
+        nearest = NearestNeighbors(n_neighbors=4).fit(found)
+        new = values['attributes'][:20] * 1.3
+        expected = nearest.kneighbors(pca.transform(scale.transform(new.numpy())))[0].mean(axis=1)
+        np.testing.assert_allclose(term(new.reshape(20, 3, 1)), expected, rtol=5e-3)
+
     def test_in_training_an_objects_own_video_is_left_out(self):
         values, videos, held_out = data()
         term = NearestDistance('action', dims=12, num_reference=1000, neighbours=3)

@@ -120,6 +120,8 @@ QUANTITIES = {
     'speed': lambda table: table['speed'][:, None],
     'peak_speed': lambda table: table['peak_speed'][:, None],
     'velocity': lambda table: table['velocity'],
+    # In heights of the object per 100 frames: the same far off as in front.
+    'pace': lambda table: (100 * table['speed'] / table['height'])[:, None],
     'width': lambda table: np.log(table['width'])[:, None],
     'height': lambda table: np.log(table['height'])[:, None],
     'foot': lambda table: table['view'][:, 1:],

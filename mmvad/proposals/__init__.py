@@ -1,7 +1,15 @@
-"""What finds the objects of a frame, and the geometry of their tubes."""
+"""What finds the objects of a frame, the geometry of their tubes, and what a detector sees."""
 
 from .base import BaseProposer
+from .detector import MMDetDetector
 from .foreground_proposer import ForegroundProposer
 from .mmdet_proposer import MMDetProposer
+from .tokens import MeasureTokens
 
-__all__ = ['BaseProposer', 'ForegroundProposer', 'MMDetProposer']
+__all__ = [
+    'BaseProposer',
+    'ForegroundProposer',
+    'MMDetDetector',
+    'MMDetProposer',
+    'MeasureTokens',
+]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmvad.motion import QUANTITIES, AttributeMeter, attribute_vectors
@@ -57,4 +58,28 @@ class MeasureAttributes(BaseTransform):
             flow = results['flows'][-1] * (min(results['imgs'][-1].shape[:2]) / 100)
         vectors = attribute_vectors(self.measure(sample, flow), self.quantities)
         results.setdefault('measurements', {})[self.name] = vectors
+        return results
+
+
+@TRANSFORMS.register_module()
+class MeasurePlace(BaseTransform):
+    """Measure where in the view objects are and how large they appear, for a scorer's ``context``.
+
+    Required keys: ``imgs`` (T frames), ``objects`` (n, 4). Added: ``measurements[name]``, (n, 3)
+    float32: the middle over the frame's width, the lower edge over its height, and the logarithm of
+    the object's height over the frame's.
+
+    Args:
+        name: Of the measurement.
+    """
+
+    def __init__(self, name: str = 'place') -> None:
+        self.name = name
+
+    def transform(self, results: dict) -> dict:
+        height, width = results['imgs'][-1].shape[:2]
+        objects = np.asarray(results['objects'], np.float32)
+        x1, y1, x2, y2 = objects.reshape(-1, 4).T
+        place = np.stack([(x1 + x2) / 2 / width, y2 / height, np.log((y2 - y1) / height)], axis=1)
+        results.setdefault('measurements', {})[self.name] = place.astype(np.float32)
         return results

@@ -81,10 +81,12 @@ class NearestDistance(ScoreTerm):
     """Mean distance to the nearest training objects.
 
     Args:
-        of: A quantity (n, F).
+        of: A quantity (n, F), or of more dimensions, which are taken as F together.
         weight: See :class:`ScoreTerm`.
         dims: D, principal components that are compared; None: the F numbers themselves, each
             divided by its standard deviation.
+        standardize: Divide the numbers by their standard deviations before taking principal
+            components: for features whose channels have scales of their own, such as a detector's.
         num_reference: M, training objects kept to compare with.
         neighbours: Nearest reference objects averaged. Few ask if anything like it was ever seen,
             many how common it is.
@@ -98,10 +100,12 @@ class NearestDistance(ScoreTerm):
         dims: int | None = None,
         num_reference: int = 4000,
         neighbours: int = 3,
+        standardize: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(of, weight)
         self.dims = dims
+        self.standardize = standardize or dims is None
         self.num_reference = num_reference
         self.neighbours = neighbours
         self.seed = seed
@@ -113,20 +117,24 @@ class NearestDistance(ScoreTerm):
         """Choose the reference objects. References of an object's own video are left out of its
         distance, so all training objects count as not seen. Where there is a single video, its part
         that is held out and the rest count as two."""
-        if values.ndim != 2:
+        if values.ndim < 2:
             raise ValueError(
                 f'NearestDistance: {self.of!r}: expected several numbers an object, got shape '
                 f'{tuple(values.shape)}'
             )
+        values = values.flatten(1).float()
+        self.mean = values.mean(dim=0)
+        scale = torch.ones_like(self.mean)
+        if self.standardize:
+            scale = 1 / values.std(dim=0).clamp(min=1e-6)
         if self.dims is None:
-            self.mean = values.mean(dim=0)
-            self.projection = torch.diag(1 / values.std(dim=0).clamp(min=1e-6))
+            self.projection = torch.diag(scale)
         else:
             pca = PCA(
                 min(self.dims, *values.shape), svd_solver='randomized', random_state=self.seed
-            ).fit(values.float().cpu().numpy())
-            self.mean = torch.from_numpy(pca.mean_).float().to(values.device)
-            self.projection = torch.from_numpy(pca.components_).float().T.to(values.device)
+            ).fit(((values - self.mean) * scale).cpu().numpy())
+            components = torch.from_numpy(pca.components_).float().T.to(values.device)
+            self.projection = scale[:, None] * components
         generator = torch.Generator().manual_seed(self.seed)
         picks = torch.randperm(len(values), generator=generator)[: self.num_reference].sort()[0]
         self.reference = self._project(values[picks])
@@ -135,7 +143,7 @@ class NearestDistance(ScoreTerm):
         return distances, torch.ones_like(held_out)
 
     def forward(self, values: Tensor) -> Tensor:
-        return self._distances(values)
+        return self._distances(values.flatten(1))
 
     def _project(self, values: Tensor) -> Tensor:
         return (values.float() - self.mean) @ self.projection

@@ -1,0 +1,136 @@
+"""An mmdet detector's boxes and feature maps of a frame, from one pass.
+
+Shape letters: H x W the frame, n boxes, C channels and h x w the size of a map.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmvad.structures import load_fitting_weights, read_weights
+
+# What a detector gives feature maps by.
+PARTS = ('backbone', 'neck')
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a detector sees in one frame.
+
+    Args:
+        instances: ``bboxes`` (n, 4) xyxy, pixels of the frame, ``scores`` and ``labels`` (n,).
+        maps: Name, such as ``neck.0``, to features (C, h, w).
+        scales: Name to (2,): pixels of the frame to cells of the map, in x and y.
+    """
+
+    instances: InstanceData
+    maps: Mapping[str, Tensor]
+    scales: Mapping[str, Tensor]
+
+
+class MMDetDetector:
+    """A detector of mmdet, and what it has computed on the way to its boxes.
+
+    Args:
+        config: mmdet config: a file, or a name such as ``'mmdet::rpn/rpn_r50_fpn_1x_coco.py'`` of
+            one that the mmdet package ships.
+        checkpoint: Weights: a file or a URL. They must fit the config.
+        device: Where it runs; by default a GPU if there is one.
+        cfg_options: Overrides of the detector's config.
+        keep: Frames whose results are kept: those of a window are asked for several times.
+
+    Raises:
+        FileNotFoundError: If the config or the checkpoint is missing.
+        ValueError: If the checkpoint cannot be loaded safely or does not fit the config.
+    """
+
+    def __init__(
+        self,
+        config: str,
+        checkpoint: str,
+        device: str | None = None,
+        cfg_options: dict | None = None,
+        keep: int = 1,
+    ) -> None:
+        # Here, so that other proposers and stored proposals work without mmdet.
+        from mmdet.apis import init_detector
+        from mmdet.utils import get_test_pipeline_cfg
+
+        device = device or get_device()
+        if '::' in config:
+            detector_cfg = get_config(config)
+        elif Path(config).is_file():
+            detector_cfg = Config.fromfile(config)
+        else:
+            raise FileNotFoundError(f'proposer.config: {config}: no such file')
+        # Read the weights first: building a detector takes a while.
+        state = read_weights(checkpoint)
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            self.model = init_detector(
+                detector_cfg, None, palette='random', device=device, cfg_options=cfg_options
+            )
+            pipeline = get_test_pipeline_cfg(self.model.cfg.copy())
+            pipeline[0]['type'] = 'mmdet.LoadImageFromNDArray'
+            self.pipeline = Compose(pipeline)
+        load_fitting_weights(self.model, state, checkpoint)
+        self.name = config
+        self.keep = keep
+        self._kept: dict[int, tuple[weakref.ref, Seen]] = {}
+
+    def __call__(self, frame: np.ndarray) -> Seen:
+        """Look at a (H, W, 3) uint8 BGR frame; at the same array once only."""
+        known = self._kept.get(id(frame))
+        if known is None or known[0]() is not frame:
+            while len(self._kept) >= self.keep:
+                del self._kept[next(iter(self._kept))]
+            known = self._kept[id(frame)] = weakref.ref(frame), self._look(frame)
+        return known[1]
+
+    @torch.no_grad()
+    def _look(self, frame: np.ndarray) -> Seen:
+        found: dict[str, Any] = {}
+        hooks = []
+        for part in PARTS:
+            module = getattr(self.model, part, None)
+            if isinstance(module, nn.Module):
+                hooks.append(
+                    module.register_forward_hook(
+                        lambda _, __, out, part=part: found.__setitem__(part, out)
+                    )
+                )
+        try:
+            with DefaultScope.overwrite_default_scope('mmdet'):
+                data = pseudo_collate([self.pipeline(dict(img=frame, img_id=0))])
+                (sample,) = self.model.test_step(data)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # Pixels of the frame to those of the input, and on to cells of each map; what is padded is
+        # to the right and below.
+        resized = torch.tensor(sample.scale_factor, dtype=torch.float32)
+        height, width = sample.batch_input_shape
+        maps, scales = {}, {}
+        for part, levels in found.items():
+            levels = levels if isinstance(levels, (tuple, list)) else [levels]
+            for number, level in enumerate(levels):
+                if not (isinstance(level, Tensor) and level.ndim == 4):
+                    continue
+                name = f'{part}.{number}'
+                maps[name] = level[0]
+                cells = torch.tensor([level.shape[3] / width, level.shape[2] / height])
+                scales[name] = resized * cells
+        return Seen(sample.pred_instances, maps, scales)
