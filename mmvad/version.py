@@ -1,3 +1,3 @@
 """The version of mmvad, read by ``setup.py`` and by users as ``mmvad.__version__``."""
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'

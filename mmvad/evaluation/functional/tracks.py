@@ -93,8 +93,8 @@ def smooth_along_tracks(
         sigma: Standard deviation in frames; 0: every object by itself.
         causal: Take only objects of the present and the past, what a stream can compute.
         prior: Weight, in frames of full weight, of a score of 0 that is averaged in. Where 0 is
-            what training objects score on average, a detection that flickers up for a frame or
-            two is held to be usual until more of it is seen.
+            the most usual there is, a detection that flickers up for a frame or two is held to be
+            usual until more of it is seen.
 
     Returns:
         Smoothed scores (n,) float64.
