@@ -33,8 +33,9 @@ help:  ## Show the targets
 
 venv: $(VENV)/.stamp-mmvad  ## Make the virtual environment with the tested releases
 
+# A process a core, each with whole files of tests; torch then takes one thread in each.
 test: lint  ## Check the style and run every test
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile
 
 test-faults: venv  ## Damaged files by the thousand, killed runs, full disks: about an hour
 	$(PY) -m pytest tests/faults

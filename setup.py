@@ -41,7 +41,14 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
-    'dev': ['pytest>=8.0', 'hypothesis>=6.100', 'ruff>=0.9', 'pre-commit>=3.0', 'wheel']
+    'dev': [
+        'pytest>=8.0',
+        'pytest-xdist>=3.5',
+        'hypothesis>=6.100',
+        'ruff>=0.9',
+        'pre-commit>=3.0',
+        'wheel',
+    ]
 }
 
 
