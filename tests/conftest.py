@@ -80,3 +80,11 @@ def finished(plaza, tmp_path_factory) -> Path:
     work_dir = tmp_path_factory.mktemp('work') / 'run'
     RUNNERS.build(tiny_config(plaza, work_dir)).train()
     return work_dir
+
+
+@pytest.fixture(scope='session')
+def undisturbed(plaza, tmp_path_factory) -> Path:
+    """The work dir of a run of the fast method; to be read, not written to."""
+    work_dir = tmp_path_factory.mktemp('undisturbed') / 'run'
+    RUNNERS.build(tiny_config(plaza, work_dir, method='attributes')).train()
+    return work_dir

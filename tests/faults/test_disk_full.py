@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import tiny_config
+from runs import small_disk, temporaries
 from test_kills import METHODS, Run
-from test_run_safety import small_disk, temporaries
 from test_staged_runner import figures
 
 from mmvad.structures import RESERVED

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from conftest import REPO, tiny_config
-from test_run_safety import temporaries
+from runs import temporaries
 from test_staged_runner import figures
 
 KILLS = int(os.environ.get('MMVAD_KILLS', 100))
