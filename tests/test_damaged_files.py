@@ -104,7 +104,7 @@ def test_a_mat_file_that_ends_its_reader(tmp_path, monkeypatch):
     for file in files:
         savemat(file, dict(gt=np.arange(3), text='abc'))
     assert [value.tolist() for value in mat_files.read_mats(files, 'gt')] == [[[0, 1, 2]]] * 2
-    assert mat_files.mat_shape(files[0], 'text') == (1,)
+    assert list(mat_files.mat_shapes(files[:1], 'text')) == [(1,)]
     with pytest.raises(ValueError, match="1.mat: has no variable 'volLabel'"):
         mat_files.read_mat(files[0], 'volLabel')
     child = mat_files._CHILD.replace('value = ', "file.endswith('2.mat') and os.abort(); value = ")

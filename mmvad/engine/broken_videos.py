@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmvad import __version__
+from mmvad import __version__, release
 from mmvad.datasets import VideoDataset
 from mmvad.structures import (
     FileDigests,
@@ -44,7 +44,7 @@ def leave_out_broken(videos: VideoDataset, work_dir: WorkDir, digests: FileDiges
             videos.lengths[video],
             videos.value_range,
             videos.limits,
-            __version__.split('.')[:2],
+            release(__version__),
         )
         if whole.get(key) is True:
             return ''

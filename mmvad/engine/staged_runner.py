@@ -12,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-from mmvad import __version__
+from mmvad import __version__, release
 from mmvad.datasets import VideoDataset
 from mmvad.registry import DATASETS, RUNNERS, STAGES
 from mmvad.structures import (
@@ -295,7 +295,7 @@ class StagedRunner:
             dict(self.cfg.randomness) if stage.seeded else None,
             self._training_hooks() if stage.trains else None,
             # What other code left may be something else.
-            __version__.split('.')[:2],
+            release(__version__),
         )
         path = self.work_dir.stage(stage.folder, step.split)
         # What is made every time is never of other settings.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
@@ -51,7 +51,6 @@ class MMDetDetector:
         checkpoint: Weights: a file or a URL. They must fit the config.
         device: Where it runs; by default a GPU if there is one.
         cfg_options: Overrides of the detector's config.
-        keep: Frames whose results are kept: those of a window are asked for several times.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is missing.
@@ -64,12 +63,12 @@ class MMDetDetector:
         checkpoint: str,
         device: str | None = None,
         cfg_options: dict | None = None,
-        keep: int = 1,
     ) -> None:
         # Here, so that other proposers and stored proposals work without mmdet.
-        from mmdet.apis import init_detector
+        from mmdet.apis import inference_detector, init_detector
         from mmdet.utils import get_test_pipeline_cfg
 
+        self._inference = inference_detector
         device = device or get_device()
         if '::' in config:
             detector_cfg = get_config(config)
@@ -83,48 +82,36 @@ class MMDetDetector:
             self.model = init_detector(
                 detector_cfg, None, palette='random', device=device, cfg_options=cfg_options
             )
+            # Built once: mmdet would build it for every frame.
             pipeline = get_test_pipeline_cfg(self.model.cfg.copy())
             pipeline[0]['type'] = 'mmdet.LoadImageFromNDArray'
             self.pipeline = Compose(pipeline)
         load_fitting_weights(self.model, state, checkpoint)
-        self.name = config
-        self.keep = keep
-        self._kept: dict[int, tuple[weakref.ref, Seen]] = {}
-
-    def __call__(self, frame: np.ndarray) -> Seen:
-        """Look at a (H, W, 3) uint8 BGR frame; at the same array once only."""
-        known = self._kept.get(id(frame))
-        if known is None or known[0]() is not frame:
-            while len(self._kept) >= self.keep:
-                del self._kept[next(iter(self._kept))]
-            known = self._kept[id(frame)] = weakref.ref(frame), self._look(frame)
-        return known[1]
-
-    @torch.no_grad()
-    def _look(self, frame: np.ndarray) -> Seen:
-        found: dict[str, Any] = {}
-        hooks = []
+        self._found: dict[str, Any] = {}
         for part in PARTS:
             module = getattr(self.model, part, None)
             if isinstance(module, nn.Module):
-                hooks.append(
-                    module.register_forward_hook(
-                        lambda _, __, out, part=part: found.__setitem__(part, out)
-                    )
+                module.register_forward_hook(
+                    lambda _, __, out, part=part: self._found.__setitem__(part, out)
                 )
-        try:
-            with DefaultScope.overwrite_default_scope('mmdet'):
-                data = pseudo_collate([self.pipeline(dict(img=frame, img_id=0))])
-                (sample,) = self.model.test_step(data)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        self._last: tuple[weakref.ref, Seen] | None = None
+
+    def __call__(self, frame: np.ndarray) -> Seen:
+        """Look at a (H, W, 3) uint8 BGR frame; at the same one several times in a row once only."""
+        if self._last is None or self._last[0]() is not frame:
+            self._last = weakref.ref(frame), self._look(frame)
+        return self._last[1]
+
+    def _look(self, frame: np.ndarray) -> Seen:
+        self._found.clear()
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            sample = self._inference(self.model, frame, self.pipeline)
         # Pixels of the frame to those of the input, and on to cells of each map; what is padded is
         # to the right and below.
         resized = torch.tensor(sample.scale_factor, dtype=torch.float32)
         height, width = sample.batch_input_shape
         maps, scales = {}, {}
-        for part, levels in found.items():
+        for part, levels in self._found.items():
             levels = levels if isinstance(levels, (tuple, list)) else [levels]
             for number, level in enumerate(levels):
                 if not (isinstance(level, Tensor) and level.ndim == 4):

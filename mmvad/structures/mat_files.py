@@ -82,14 +82,15 @@ def read_mat(file: str | Path, key: str) -> np.ndarray:
     return value
 
 
-def mat_shape(file: str | Path, key: str) -> tuple[int, ...]:
-    """The shape of a variable of a ``.mat`` file, which is not read; errors as in
+def mat_shapes(files: Sequence[str | Path], key: str) -> Iterator[tuple[int, ...]]:
+    """The shape of a variable of each of several ``.mat`` files, which is not read; errors as in
     :func:`read_mats`."""
-    with _reader('shape', [file], key) as process:
-        known, *shape = _next(process, file)
-    if not known:
-        raise ValueError(f'{file}: has no variable {key!r}')
-    return tuple(map(int, shape))
+    with _reader('shape', files, key) as process:
+        for file in files:
+            known, *shape = _next(process, file)
+            if not known:
+                raise ValueError(f'{file}: has no variable {key!r}')
+            yield tuple(map(int, shape))
 
 
 @contextmanager

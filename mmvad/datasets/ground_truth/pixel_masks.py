@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from reprlib import repr as brief
@@ -12,7 +13,7 @@ import numpy as np
 
 from mmvad.datasets.frames import list_images, read_image
 from mmvad.structures.array_files import expect_numbers, map_npy, read_npy
-from mmvad.structures.mat_files import mat_shape, read_mat
+from mmvad.structures.mat_files import mat_shapes, read_mat
 
 
 def read_pixel_masks(path: str | Path) -> np.ndarray:
@@ -50,12 +51,21 @@ def read_pixel_masks(path: str | Path) -> np.ndarray:
     return np.stack([np.asarray(mask) > 0 for mask in masks])
 
 
-def check_pixel_masks(path: str | Path, shape: tuple[int, int, int]) -> None:
+def volume_shapes(paths: Iterable[str | Path]) -> Iterator[tuple[int, ...]]:
+    """The shapes of ``volLabel`` in those of some masks that are ``.mat`` files, read by one
+    interpreter; see :func:`~mmvad.structures.mat_files.mat_shapes`."""
+    return mat_shapes([path for path in map(Path, paths) if _is_mat(path)], 'volLabel')
+
+
+def check_pixel_masks(
+    path: str | Path, shape: tuple[int, int, int], volumes: Iterator[tuple[int, ...]] | None = None
+) -> None:
     """Look whether the masks of a video fit its frames, without reading them all.
 
     Args:
         path: As :func:`read_pixel_masks` takes it.
         shape: (F, H, W) of the frames.
+        volumes: :func:`volume_shapes` of several masks that are looked at in order; None: its own.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
@@ -66,13 +76,18 @@ def check_pixel_masks(path: str | Path, shape: tuple[int, int, int]) -> None:
         found = (len(files), *read_image(files[0], cv2.IMREAD_GRAYSCALE).shape)
     elif path.is_file() and path.suffix == '.npy':
         found = map_npy(path, partial(_check, path)).shape
-    elif path.is_file() and path.suffix == '.mat':
+    elif _is_mat(path):
+        volume = next(volume_shapes([path]) if volumes is None else volumes)
         # The masks' own size would take reading them.
-        found = (math.prod(mat_shape(path, 'volLabel')), *shape[1:])
+        found = (math.prod(volume), *shape[1:])
     else:
         found = read_pixel_masks(path).shape
     if found != shape:
         raise ValueError(f'{path}: masks (F, H, W) {found}, expected {shape}, those of the frames')
+
+
+def _is_mat(path: Path) -> bool:
+    return path.is_file() and path.suffix == '.mat'
 
 
 def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from mmvad.datasets.video_dataset import VideoDataset
 from mmvad.evaluation.functional import Regions, regions_from_masks
 
-from .pixel_masks import check_pixel_masks, read_pixel_masks
+from .pixel_masks import check_pixel_masks, read_pixel_masks, volume_shapes
 
 
 def check_regions(videos: VideoDataset) -> None:
@@ -16,11 +16,12 @@ def check_regions(videos: VideoDataset) -> None:
     Raises:
         FileNotFoundError, ValueError: Naming the masks, and the key of the config.
     """
-    for video, path in videos.pixel_masks.items():
-        if path is None:
-            continue
+    masks = {video: path for video, path in videos.pixel_masks.items() if path is not None}
+    volumes = volume_shapes(masks.values())
+    for video, path in masks.items():
+        shape = (videos.lengths[video], *videos.source(video).frame_shape)
         try:
-            check_pixel_masks(path, (videos.lengths[video], *videos.source(video).frame_shape))
+            check_pixel_masks(path, shape, volumes)
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(
                 f'{error} (video {video!r}; pixel_masks=None scores without RBDC and TBDC)'

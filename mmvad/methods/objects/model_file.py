@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import Registry
 
-from mmvad import __version__
+from mmvad import __version__, release
 from mmvad.engine.components import is_registered, registry_of, shaping_settings
 from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, PROPOSERS, STAGES, TRANSFORMS
@@ -42,7 +42,7 @@ def read_model_file(path: str | Path) -> tuple[Config, dict[str, Any]]:
             'the top of its work dir (localvad.pth), or the config beside the checkpoint'
         )
     version = str(meta.get('mmvad_version', ''))
-    if _release(version) != _release(__version__):
+    if release(version) != release(__version__):
         raise ValueError(
             f'{path}: made by mmvad {version or "of unknown version"}, this is {__version__}; '
             'train again, or install that version'
@@ -132,10 +132,6 @@ def _named(value: Any) -> Any:
         return [_named(item) for item in value]
     named = hasattr(value, '__qualname__')
     return f'{value.__module__}.{value.__qualname__}' if named else value
-
-
-def _release(version: str) -> list[str]:
-    return version.split('.')[:2]
 
 
 def build_model(cfg: Mapping[str, Any], path: str | Path | None = None) -> ObjectVAD:

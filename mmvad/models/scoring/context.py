@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .fitted import FittedModule
+from .nearest import nearest
 
 # Of the logarithm: spreads below 10 % of a distance are noise of the few neighbours.
 _LEAST_SPREAD = 0.1
@@ -68,15 +69,10 @@ class LocalScale(FittedModule):
     ) -> Tensor:
         scaled = []
         count = min(self.neighbours, len(self.places))
-        for start in range(0, len(places), 2048):
-            rows = slice(start, start + 2048)
-            pairs = torch.cdist(self._standard(places[rows]), self.places)
-            if owners is not None:
-                same = groups[rows, None] == owners[None]
-                same &= ~same.all(dim=1, keepdim=True)
-                pairs = pairs.masked_fill(same, float('inf'))
-            nearest, index = pairs.topk(count, largest=False)
-            here = nearest.isfinite()[..., None]
+        for rows, distances, index in nearest(
+            places, self._standard, self.places, count, groups, owners
+        ):
+            here = distances.isfinite()[..., None]
             usual = self.logs[index]
             total = here.sum(dim=1).clamp(min=1)
             mean = (usual * here).sum(dim=1) / total

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmvad.registry import MODELS
 
 from .context import LocalScale
+from .nearest import groups_of
 from .tails import TailProbability
 
 
@@ -71,7 +72,9 @@ class ObjectScorer(BaseModule):
         # In the order of the terms' names: that in which a config has them does not matter.
         self._order = sorted(terms)
         self.local = LocalScale(neighbours) if context else None
-        self.tails = ModuleDict({name: TailProbability() for name in self.channels})
+        # A channel of one term is that term.
+        sums = [name for name, parts in self.channels.items() if len(parts) > 1]
+        self.tails = ModuleDict({name: TailProbability() for name in (*terms, *sums)})
         # In the order of the channels' names.
         self.register_buffer('floor', torch.zeros(len(self.channels)))
 
@@ -122,12 +125,11 @@ class ObjectScorer(BaseModule):
         if self.local is not None:
             order = torch.randperm(len(videos), generator=torch.Generator().manual_seed(0))
             order = order.to(videos.device)
-            groups = held_out.long() if bool((videos == videos[:1]).all()) else videos
             logs = self._split(
                 self.local.fit(
                     self._quantity(values, self.context),
                     self._join(logs),
-                    groups,
+                    groups_of(videos, held_out),
                     order[by_all[order]],
                 )
             )
@@ -135,12 +137,9 @@ class ObjectScorer(BaseModule):
         for name in self.terms:
             remarks += self._fit_tail(name, _ratio(logs[name]), unseen[name])
             surprisals[name] = self.tails[name](_ratio(logs[name]))
-        sums = self._sum(surprisals)
         for channel, parts in self.channels.items():
             if len(parts) > 1:
-                remarks += self._fit_tail(channel, sums[channel], by_all)
-            elif channel not in self.terms:
-                self.tails[channel].load_state_dict(self.tails[parts[0]].state_dict())
+                remarks += self._fit_tail(channel, self._sum(surprisals, parts), by_all)
         scores = self._channels(surprisals)
         self.floor = torch.stack([scores[name][held_out].min() for name in sorted(scores)])
         return remarks
@@ -192,17 +191,15 @@ class ObjectScorer(BaseModule):
     def _split(self, logs: Tensor) -> dict[str, Tensor]:
         return dict(zip(self._order, logs.unbind(dim=1), strict=True))
 
-    def _sum(self, surprisals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Of each channel, the weighted sum of its terms."""
-        return {
-            channel: sum(self.terms[name].weight * surprisals[name] for name in sorted(parts))
-            for channel, parts in self.channels.items()
-        }
+    def _sum(self, surprisals: Mapping[str, Tensor], parts: Sequence[str]) -> Tensor:
+        """The weighted sum of some terms."""
+        return sum(self.terms[name].weight * surprisals[name] for name in sorted(parts))
 
     def _channels(self, surprisals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        sums = self._sum(surprisals)
         return {
-            channel: self.tails[channel](sums[channel]) if len(parts) > 1 else surprisals[parts[0]]
+            channel: self.tails[channel](self._sum(surprisals, parts))
+            if len(parts) > 1
+            else surprisals[parts[0]]
             for channel, parts in self.channels.items()
         }
 

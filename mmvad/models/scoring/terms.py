@@ -15,6 +15,7 @@ from torch import Tensor
 from mmvad.registry import MODELS
 
 from .fitted import FittedModule
+from .nearest import groups_of, nearest
 
 
 class ScoreTerm(FittedModule):
@@ -138,7 +139,7 @@ class NearestDistance(ScoreTerm):
         generator = torch.Generator().manual_seed(self.seed)
         picks = torch.randperm(len(values), generator=generator)[: self.num_reference].sort()[0]
         self.reference = self._project(values[picks])
-        groups = held_out if bool((videos == videos[:1]).all()) else videos
+        groups = groups_of(videos, held_out)
         distances = self._distances(values, groups, groups[picks])
         return distances, torch.ones_like(held_out)
 
@@ -155,15 +156,7 @@ class NearestDistance(ScoreTerm):
         and ``owners`` (M,) say which they are."""
         distances = []
         count = min(self.neighbours, len(self.reference))
-        for start in range(0, len(values), 4096):
-            rows = slice(start, start + 4096)
-            pairs = torch.cdist(self._project(values[rows]), self.reference)
-            if owners is not None:
-                same = videos[rows, None] == owners[None]
-                # Where all references are of its own video there is no other to compare with.
-                same &= ~same.all(dim=1, keepdim=True)
-                pairs = pairs.masked_fill(same.to(pairs.device), float('inf'))
-            nearest = pairs.topk(count, largest=False).values
-            finite = nearest.isfinite()
-            distances.append(nearest.where(finite, 0).sum(1) / finite.sum(1).clamp(min=1))
+        for _, found, _ in nearest(values, self._project, self.reference, count, videos, owners):
+            finite = found.isfinite()
+            distances.append(found.where(finite, 0).sum(1) / finite.sum(1).clamp(min=1))
         return torch.cat(distances) if distances else values.new_zeros(0)
