@@ -138,6 +138,18 @@ def reframe(name, change):
     return plant
 
 
+def speck(*places):
+    """Put single pixels into masks, at (frame, row, column) or (row, column)."""
+
+    def change(masks):
+        masks = masks.copy()
+        for place in places:
+            masks[place] = 1
+        return masks
+
+    return change
+
+
 def remask(change):
     """Write the masks of video a anew."""
 
@@ -330,6 +342,20 @@ FAULTS = {
         remask(lambda masks: masks[..., None]),
         [('error', 'masks', 'a', 'expected masks (F, H, W), got shape (12, 24, 32, 1)')],
     ),
+    'specks in an array': (
+        remask(speck((3, 20, 20), (6, 10, 30))),
+        [('info', 'specks', 'a', '2 in the masks of fewer than 10 pixels (1 in frame 3, 1 in ')],
+    ),
+    'nothing but a speck': (
+        remask(lambda masks: speck((4, 5, 6))(masks * (np.arange(12) != 4)[:, None, None])),
+        [('info', 'specks', 'a', '(1 in frame 4): no regions of RBDC and TBDC, by default;')],
+    ),
+    'a speck in an image': (
+        lambda root: cv2.imwrite(
+            str(root / 'masks/b_gt/003.bmp'), speck((9, 9))(np.zeros(SIZE, np.uint8))
+        ),
+        [('info', 'specks', 'b', '1 in the masks of fewer than 10 pixels (1 in frame 2)')],
+    ),
     'labels a frame late': (
         SHIFTED,
         [
@@ -493,6 +519,21 @@ def test_numbers_are_told_to_scripts(tree):
     assert found['a', 'masks'] == dict(masks_only=[3], intervals_only=[7])
 
 
+def test_specks_are_told_to_scripts(tree):
+    # 9 pixels are a speck and 10 a region.
+    cells = np.empty((1, 9), object)
+    for frame in range(9):
+        cells[0, frame] = np.zeros(SIZE, np.uint8)
+    cells[0, 0][2:5, 2:5] = 1
+    cells[0, 1][2:4, 2:7] = 1
+    cells[0, 8][[0, 10, 10], [0, 10, 11]] = 1
+    savemat(tree / 'masks/c.mat', dict(volLabel=cells))
+    (finding,) = examine(tree / 'test.json').findings
+    assert (finding.check, finding.video) == ('specks', 'c')
+    specks = [dict(frame=0, area=9), dict(frame=8, area=1), dict(frame=8, area=2)]
+    assert finding.numbers == dict(min_region_area=10, specks=specks)
+
+
 def test_fast_looks_at_three_images(tree):
     write('test/a/001.jpg', 'no picture')(tree)
     assert examine(tree / 'test.json', fast=True).exit_code == 0
@@ -621,8 +662,11 @@ def test_ped2_is_clean(shared, tmp_path):
     write_annotations(tmp_path / 'test.json', meta, annotations)
     report = examine(tmp_path / 'test.json', root)
     assert grave(report) == [] and report.exit_code == 0
-    # Four videos are abnormal from end to end, which is worth knowing and no fault.
-    assert [f.video for f in report.findings] == ['08', '09', '10', '11']
+    # Four videos are abnormal from end to end, and one mask has a pixel by itself, which is worth
+    # knowing and no fault.
+    found = [(f.check, f.video) for f in report.findings]
+    assert found == [('specks', '09'), *(('labels', video) for video in ('08', '09', '10', '11'))]
+    assert report.findings[0].numbers['specks'] == [dict(frame=54, area=1)]
     counts = dict(videos=12, frames=2010, abnormal=1648)
     assert [report.summary[k] for k in ('annotated', 'found', 'published')] == [counts] * 3
     assert report.summary['sizes'] == {'240 x 360': 12}

@@ -330,6 +330,36 @@ def test_masks_of_another_size_are_named(plaza, tmp_path):
             read_regions(dataset)
 
 
+def write_masks(plaza, folder):
+    """Masks of a tiny plaza's two videos: a region of 16 pixels in frames 3 and 6 of the first, a
+    speck of 9 in frames 5 and 6, and nothing in the second."""
+    masks = np.zeros((40, 120, 160), bool)
+    masks[[3, 6], 40:44, 30:34] = True
+    masks[5:7, 80:83, 90:93] = True
+    np.save(folder / '00.npy', masks)
+    np.save(folder / '01.npy', np.zeros_like(masks))
+
+
+@pytest.mark.parametrize(
+    ('least', 'numbers'),
+    [
+        # Frame 5 holds nothing but a speck; tracks go on over gaps of two frames.
+        (10, dict(regions=2, tracks=1, specks=2, speck_frames=1)),
+        (9, dict(regions=4, tracks=2, specks=0, speck_frames=0)),
+        (0, dict(regions=4, tracks=2, specks=0, speck_frames=0)),
+        (17, dict(regions=0, tracks=0, specks=4, speck_frames=3)),
+    ],
+)
+def test_specks_are_counted(plaza, tmp_path, least, numbers):
+    write_masks(plaza, tmp_path)
+    place = dict(data_root=str(plaza), data_prefix=dict(img='testing/frames'))
+    dataset = VideoDataset(**place, pixel_masks=str(tmp_path / '{video}.npy'))
+    found = read_regions(dataset, least)
+    assert found.protocol == dict(numbers, min_region_area=least)
+    assert (found.regions is None) == (least == 17)
+    assert read_regions(VideoDataset(**place)) is None
+
+
 def test_the_tool_names_what_is_off(plaza, tmp_path):
     """In one line of an own process, or with its traceback."""
     labels = annotate_plaza(plaza, tmp_path)
@@ -578,6 +608,34 @@ class TestTool:
         assert run('--out', 'r.json') == ''
         assert set(json.loads(Path('r.json').read_text())['score_sets']) == {'s'}
         assert sorted(Path().iterdir()) == before
+
+    @pytest.mark.parametrize('text', ['-1', '2.5', '1_0', '\u0661', '', 'ten', '9' * 5000])
+    def test_areas_that_are_none(self, run, text):
+        words = '--min-region-area: expected a whole number of pixels from 0 up, got '
+        assert run('--boxes', 'b.csv', f'--min-region-area={text}').startswith(words)
+
+    def test_specks_are_no_regions(self, run, plaza, tmp_path):
+        words = '--min-region-area: of the regions for --boxes, expected these too'
+        assert run('--min-region-area', '5') == words
+        write_masks(plaza, tmp_path)
+        content = json.loads(Path('testing.json').read_text())
+        for row in content['data_list']:
+            row['pixel_masks'] = f'{row["video"]}.npy'
+        Path('testing.json').write_text(json.dumps(content))
+        rows = [f'00,{frame},30,40,34,44,1\n' for frame in (3, 6)]
+        Path('b.csv').write_text('video,frame,x1,y1,x2,y2,score\n' + ''.join(rows))
+        # Both regions of the one track; with the specks half of the regions and of the tracks.
+        for args, least, figure in (((), 10, 100), (('--min-region-area', '0'), 0, 50)):
+            assert run('--boxes', 'b.csv', '--out', 'r.json', *args) == ''
+            report = json.loads(Path('r.json').read_text())
+            assert report['score_sets']['s']['regions'] == dict(rbdc=figure, tbdc=figure)
+            assert report['regions']['min_region_area'] == least
+            assert report['regions']['specks'] == (2 if least else 0)
+            assert f'min_region_area {least}, regions {4 - report["regions"]["specks"]}' in self.out
+        assert run('--out', 'r.json') == ''
+        assert 'regions' not in json.loads(Path('r.json').read_text())
+        words = '--boxes: the dataset names no pixel masks that hold a region of at least 17 pixels'
+        assert run('--boxes', 'b.csv', '--min-region-area', '17') == words
 
     def test_videos_that_a_test_left_out(self, run):
         Path('d.py').write_text(

@@ -100,11 +100,23 @@ def test_pictures_and_figures_are_of_the_last_test(copied, plaza, monkeypatch):
     def stopped(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmvad.engine.evaluation_stage.read_regions', lambda videos: None)
+    monkeypatch.setattr('mmvad.engine.evaluation_stage.read_regions', lambda *_: None)
     monkeypatch.setattr('mmengine.runner.Runner.test', stopped)
     with pytest.raises(KeyboardInterrupt):
         build(plaza, copied, method='attributes').train()
     assert not (copied / 'metrics.json').exists()
+
+
+def test_specks_are_regions_where_the_config_says_so(copied, plaza):
+    def counts() -> dict[str, int]:
+        return json.loads((copied / 'metrics.json').read_text())['protocol']['regions']
+
+    before = counts()
+    build(plaza, copied, method='attributes', **{'stages.test.min_region_area': 0}).train()
+    after = counts()
+    assert before['specks'] > 0 == after['specks'] == after['min_region_area']
+    assert after['regions'] == before['regions'] + before['specks']
+    assert after['tracks'] > before['tracks']
 
 
 def test_what_was_made_by_hand_is_never_replaced(tmp_path):

@@ -1,14 +1,18 @@
 import time
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmvad.datasets.ground_truth.pixel_masks import read_pixel_masks
 from mmvad.evaluation.functional import (
+    MIN_REGION_AREA,
     Detections,
     Regions,
+    mask_components,
     rbdc_tbdc,
     region_track_auc,
     regions_from_masks,
@@ -358,7 +362,7 @@ def test_regions_from_masks():
         masks[frame, 5:10, 2 * frame : 2 * frame + 8] = 255
         masks[frame, 10, 2 * frame + 8] = 1
     masks[3, 19, 29] = 1
-    result = regions_from_masks(masks, video=4)
+    result = regions_from_masks(masks, video=4, min_region_area=0)
     np.testing.assert_array_equal(result.videos, 4)
     np.testing.assert_array_equal(result.frames, [1, 2, 3, 3, 4])
     np.testing.assert_array_equal(
@@ -366,9 +370,13 @@ def test_regions_from_masks():
         [[2, 5, 11, 11], [4, 5, 13, 11], [6, 5, 15, 11], [29, 19, 30, 20], [8, 5, 17, 11]],
     )
     np.testing.assert_array_equal(result.tracks, [0, 0, 0, 1, 0])
-    same = regions_from_masks(masks > 0)
+    same = regions_from_masks(masks > 0, min_region_area=1)
     np.testing.assert_array_equal(same.boxes, result.boxes)
     np.testing.assert_array_equal(same.videos, 0)
+    found = mask_components(masks)
+    np.testing.assert_array_equal(found.boxes, result.boxes)
+    np.testing.assert_array_equal(found.frames, result.frames)
+    np.testing.assert_array_equal(found.areas, [41, 41, 41, 1, 41])
 
     found = Detections(result.videos, result.frames, result.boxes, np.ones(5))
     figures = region_track_auc(result, found, len(masks))
@@ -377,6 +385,92 @@ def test_regions_from_masks():
 
 def test_masks_without_regions():
     assert regions_from_masks(np.zeros((3, 4, 5), dtype=bool)).boxes.shape == (0, 4)
+
+
+def test_specks_are_no_regions():
+    # An object of 8 x 5 pixels stands in four frames, and in the last a speck of 9 beside it.
+    masks = np.zeros((5, 20, 30), dtype=bool)
+    masks[:4, 5:10, 4:12] = True
+    masks[3, 14:17, 20:23] = True
+    # A box that is an object's covers the speck, yet its IoU with it is 9 / 100.
+    found = detections(
+        *((0, frame, [4, 5, 12, 10], 1) for frame in range(4)), (0, 3, box(18, 10), 0)
+    )
+    raw = regions_from_masks(masks, min_region_area=0)
+    assert (len(raw.frames), raw.tracks.max()) == (5, 1)
+    kept = regions_from_masks(masks, min_region_area=10)
+    np.testing.assert_array_equal(kept.boxes, [[4, 5, 12, 10]] * 4)
+    np.testing.assert_array_equal(kept.tracks, [0, 0, 0, 0])
+    for truth, rbdc, tbdc in ((raw, 4 / 5, 1 / 2), (kept, 1, 1)):
+        figures = region_track_auc(truth, found, 5)
+        assert (figures.rbdc, figures.tbdc) == (rbdc, tbdc)
+        # The box on the speck is a false positive either way.
+        assert figures.false_positives_per_frame[-1] == 1 / 5
+
+
+@pytest.mark.parametrize(
+    ('options', 'frames'),
+    [
+        ({'min_region_area': 9}, [0, 1]),
+        ({'min_region_area': 10}, [0]),
+        ({'min_region_area': 11}, []),
+        ({}, [0]),
+    ],
+)
+def test_a_region_has_at_least_the_least_area(options, frames):
+    # Pixels, not the box: 10 of them on a diagonal are in one of 100.
+    masks = np.zeros((2, 20, 20), dtype=np.uint8)
+    masks[0][np.arange(10), np.arange(10)] = 255
+    masks[1, 3:6, 3:6] = 255
+    assert regions_from_masks(masks, **options).frames.tolist() == frames
+
+
+def test_specks_link_no_tracks():
+    # An object of 12 pixels shrinks to 9 for some frames: its track goes on after two of them.
+    for away, tracks in ((2, [0, 0]), (3, [0, 1])):
+        masks = np.zeros((away + 2, 10, 10), dtype=bool)
+        masks[:, 2:5, 2:5] = True
+        masks[[0, -1], 2:5, 5] = True
+        kept = regions_from_masks(masks, min_region_area=10)
+        assert (kept.frames.tolist(), kept.tracks.tolist()) == ([0, away + 1], tracks)
+        assert not regions_from_masks(masks, min_region_area=9).tracks.any()
+        assert not len(regions_from_masks(masks, min_region_area=13).frames)
+
+
+@pytest.mark.parametrize('area', [-1, 2.0, True, None, '10', np.nan])
+def test_areas_that_are_none(area):
+    masks = np.zeros((3, 4, 5), dtype=bool)
+    with pytest.raises(ValueError, match=f'min_region_area: expected .* from 0 up, got {area!r}'):
+        regions_from_masks(masks, min_region_area=area)
+
+
+def test_the_speck_of_ped2(shared):
+    masks = [read_pixel_masks(p) for p in sorted((shared / 'ped2/testing').glob('Test*_gt'))]
+    assert len(masks) == 12
+    areas = []
+    for video, part in enumerate(masks):
+        for frame, mask in enumerate(part):
+            _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+            areas += [(int(area), video, frame) for area in stats[1:, cv2.CC_STAT_AREA]]
+    # One pixel in Test009; all others are regions, with some room to the least area.
+    assert min(areas) == (1, 8, 54)
+    assert sorted(areas)[1][0] == 22 > 2 * MIN_REGION_AREA
+
+    kept, raw = (
+        [regions_from_masks(part, video, least) for video, part in enumerate(masks)]
+        for least in (MIN_REGION_AREA, 0)
+    )
+    kept, raw = (
+        Regions(**{name: np.concatenate([vars(p)[name] for p in parts]) for name in vars(parts[0])})
+        for parts in (kept, raw)
+    )
+    assert (len(raw.frames), len(kept.frames)) == (len(areas), len(areas) - 1)
+    # The boxes of all regions, which are the best there can be.
+    found = Detections(kept.videos, kept.frames, kept.boxes, np.ones(len(kept.frames)))
+    best = region_track_auc(kept, found, 2010)
+    assert (best.rbdc, best.tbdc) == (1, 1)
+    # Of 22 tracks one is the speck.
+    assert region_track_auc(raw, found, 2010).tbdc == pytest.approx(21 / 22)
 
 
 @pytest.mark.parametrize('masks', [np.zeros((4, 5), np.uint8), np.zeros((3, 4, 5))])

@@ -41,7 +41,7 @@ def figures(work_dir: Path) -> dict:
 
 
 class TestWholeRun:
-    def test_leaves_what_it_promises(self, finished):
+    def test_leaves_what_it_promises(self, finished, plaza):
         metrics = json.loads((finished / 'metrics.json').read_text())
         assert metrics['frames'] == 80 and metrics['videos'] == 2
         assert 0 < metrics['abnormal_frames'] < 80
@@ -55,6 +55,15 @@ class TestWholeRun:
             'auc_smm/micro',
         } <= set(metrics)
         assert metrics['protocol']['ground_truth'].endswith('testing/test_frame_mask')
+        areas = []
+        for path in sorted((plaza / 'testing/test_pixel_mask').glob('*.npy')):
+            for mask in np.load(path):
+                stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2]
+                areas += stats[1:, cv2.CC_STAT_AREA].tolist()
+        regions = metrics['protocol']['regions']
+        assert regions['min_region_area'] == 10
+        assert regions['specks'] == sum(area < 10 for area in areas) > 0
+        assert regions['regions'] == sum(area >= 10 for area in areas)
         assert len((finished / 'videos.csv').read_text().splitlines()) == 3
         stages = {'tubes', 'captions', 'spatial', 'features', 'temporal', 'calibrate', 'test'}
         assert set(metrics['seconds']) == stages
@@ -337,6 +346,8 @@ class TestBadInput:
             ('stages.test.evaluator.smoothing.type', 'gausian', 'evaluator.smoothing.type'),
             ('stages.test.evaluator.smoothing.sigma', -3, 'evaluator.smoothing.sigma'),
             ('stages.test.evaluator.tracking.sigma', -3, 'evaluator.tracking.sigma'),
+            ('stages.test.min_region_area', -1, 'stages.test.min_region_area: expected .* got -1'),
+            ('stages.test.min_region_area', 0.5, 'stages.test.min_region_area: .*pixels.* got 0.5'),
             ('default_hooks.checkpoint.max_keep_ckpts', 1, 'max_keep_ckpts: 1 leaves no checkp'),
             ('stages.calibrate.held_out', 2, 'stages.calibrate.held_out: expected above 0'),
             ('stages.temporal.type', 'TemporalStag', "did you mean 'TemporalStage'"),

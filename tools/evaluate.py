@@ -32,7 +32,7 @@ from mmvad import cli
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import read_regions
 from mmvad.engine import read_config
-from mmvad.evaluation.functional import build_smoother, kept_frames
+from mmvad.evaluation.functional import MIN_REGION_AREA, build_smoother, kept_frames
 from mmvad.evaluation.report import check_scores, evaluate, fuse
 from mmvad.evaluation.score_files import read_boxes, read_scores
 from mmvad.registry import DATASETS
@@ -61,6 +61,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--fuse', nargs='+', metavar='NAME=WEIGHT', help='also a weighted sum')
     parser.add_argument(
         '--boxes', help='scored boxes, for RBDC and TBDC: folder of .npz, or .csv (one score set)'
+    )
+    parser.add_argument(
+        '--min-region-area',
+        metavar='PIXELS',
+        help='with --boxes: components of the pixel masks that are smaller are no regions; 0: all '
+        f'are (default: {MIN_REGION_AREA})',
     )
     parser.add_argument('--channel', default='score', help='name of the scores beside the boxes')
     parser.add_argument('--per-video', action='store_true', help='also print a line a video')
@@ -164,6 +170,18 @@ def parse_smoothing(text: str | None, longest: int) -> dict[str, Any] | None:
     return smoothing
 
 
+def parse_area(text: str | None) -> int:
+    """``'10'`` to 10; None to the default."""
+    if text is None:
+        return MIN_REGION_AREA
+    # Python refuses to read thousands of digits.
+    if not (text.isascii() and text.isdecimal()) or len(text) > 100:
+        raise ValueError(
+            f'--min-region-area: expected a whole number of pixels from 0 up, got {text!r:.50}'
+        )
+    return int(text)
+
+
 def parse_weights(pairs: list[str], names: Collection[str]) -> dict[str, float]:
     """``['a=1', 'b=0.5']`` to a dict; ``names`` are those of the score sets."""
     weights = {}
@@ -244,6 +262,9 @@ def main(args: argparse.Namespace) -> None:
     weights = parse_weights(args.fuse, sources) if args.fuse else {}
     if args.boxes and (len(sources) != 1 or args.fuse):
         raise ValueError('--boxes: they belong to one score set, expected one and no --fuse')
+    if args.min_region_area is not None and not args.boxes:
+        raise ValueError('--min-region-area: of the regions for --boxes, expected these too')
+    min_region_area = parse_area(args.min_region_area)
     dataset = build_dataset(args.dataset)
     if dataset.on_error == 'skip':
         without = left_out(sources.values())
@@ -259,13 +280,17 @@ def main(args: argparse.Namespace) -> None:
         scores = read_scores(path, lengths)
         with naming(path):
             sets[name] = check_scores(scores, dataset.labels)
-    boxes = {}
+    boxes, region_protocol = {}, None
     if args.boxes:
-        regions = read_regions(dataset)
-        if regions is None:
-            raise ValueError('--boxes: the dataset names no pixel masks that hold a region')
+        found = read_regions(dataset, min_region_area)
+        if found is None or found.regions is None:
+            raise ValueError(
+                '--boxes: the dataset names no pixel masks that hold a region of at least '
+                f'{min_region_area} pixels'
+            )
+        region_protocol = found.protocol
         boxes = dict(
-            regions=regions,
+            regions=found.regions,
             detections=read_boxes(args.boxes, list(lengths), args.channel, lengths),
         )
     reports = {}
@@ -289,6 +314,8 @@ def main(args: argparse.Namespace) -> None:
     for video, why in dataset.skipped.items():
         print(f'left out: {video}: {why}')
     print(', '.join(f'{key} {value}' for key, value in protocol.items()))
+    if region_protocol:
+        print(', '.join(f'{key} {value}' for key, value in region_protocol.items()))
     print(table(reports))
     if any(report['scenes'] for report in reports.values()):
         print(rows('scene', reports, 'scenes'))
@@ -296,6 +323,8 @@ def main(args: argparse.Namespace) -> None:
         print(rows('video', reports, 'videos'))
     if args.out:
         content = dict(ground_truth=dataset.ground_truth, fusion=args.fuse, score_sets=reports)
+        if region_protocol:
+            content['regions'] = region_protocol
         if dataset.skipped:
             content['left_out'] = dataset.skipped
         try:

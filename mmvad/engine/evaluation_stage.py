@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import check_regions, read_regions
+from mmvad.evaluation.functional import MIN_REGION_AREA, check_min_region_area
 from mmvad.registry import METRICS
 from mmvad.structures import write_json
 
@@ -28,6 +29,8 @@ class EvaluationStage(BaseStage):
         evaluator: Config of the :class:`~mmvad.evaluation.VADMetric`.
         annotate: How many videos to draw the scores into: those with the clearest change first.
         batch_size: Samples at a time.
+        min_region_area: Fewest pixels of a region of the pixel masks, for RBDC and TBDC; see
+            :func:`~mmvad.evaluation.functional.regions_from_masks`.
     """
 
     needs = ()
@@ -38,18 +41,28 @@ class EvaluationStage(BaseStage):
     of_objects = True
 
     def __init__(
-        self, name: str, evaluator: Mapping[str, Any], annotate: int = 1, batch_size: int = 8
+        self,
+        name: str,
+        evaluator: Mapping[str, Any],
+        annotate: int = 1,
+        batch_size: int = 8,
+        min_region_area: int = MIN_REGION_AREA,
     ) -> None:
         super().__init__(name)
         self.evaluator = dict(plain(evaluator))
         self.annotate = annotate
         self.batch_size = batch_size
+        self.min_region_area = min_region_area
 
     def check(self, cfg: Config) -> None:
         try:
             METRICS.build(dict(self.evaluator))
         except ValueError as error:
             raise ValueError(f'stages.{self.name}.evaluator.{error}') from error
+        try:
+            check_min_region_area(self.min_region_area)
+        except ValueError as error:
+            raise ValueError(f'stages.{self.name}.{error}') from error
 
     def check_videos(self, cfg: Config, videos: Mapping[str, VideoDataset]) -> None:
         if self.of_objects and 'testing' in videos and videos['testing'].labels:
@@ -68,7 +81,13 @@ class EvaluationStage(BaseStage):
         videos = job.videos('testing')
         model, dataset, floors = self.scored(job)
         # Without labels there are no figures, and a config may have inherited the place of masks.
-        regions = read_regions(videos) if videos.labels and self.of_objects else None
+        wanted = videos.labels and self.of_objects
+        found = read_regions(videos, self.min_region_area) if wanted else None
+        if found is not None and found.specks:
+            job.logger.info(
+                f'Pixel masks: {found.specks} component(s) of fewer than {found.min_region_area} '
+                f'pixels are no regions (stages.{self.name}.min_region_area)'
+            )
         runner = build_runner(
             job,
             model,
@@ -80,7 +99,9 @@ class EvaluationStage(BaseStage):
                 dataset=as_it_is(dataset),
             ),
             test_cfg=dict(),
-            test_evaluator=dict(self.evaluator, regions=regions, floors=floors),
+            test_evaluator=dict(
+                self.evaluator, regions=None if found is None else found.regions, floors=floors
+            ),
             custom_hooks=[dict(type='ScoreFilesHook', out_dir=str(job.work_dir.root))],
         )
         # Not beside the scores of this test, should it be stopped.
@@ -88,6 +109,8 @@ class EvaluationStage(BaseStage):
         figures = runner.test()
         seconds = dict(job.seconds(), **{self.name: round(job.folder.seconds, 1)})
         protocol = dict(self.evaluator, ground_truth=videos.ground_truth)
+        if found is not None:
+            protocol['regions'] = found.protocol
         if videos.skipped:
             protocol['left_out'] = videos.skipped
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))

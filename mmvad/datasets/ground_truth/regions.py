@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from mmvad.datasets.video_dataset import VideoDataset
-from mmvad.evaluation.functional import Regions, regions_from_masks
+from mmvad.evaluation.functional import (
+    MIN_REGION_AREA,
+    Regions,
+    mask_components,
+    regions_from_components,
+)
 
 from .pixel_masks import check_pixel_masks, read_pixel_masks, volume_shapes
+
+
+@dataclass(frozen=True)
+class MaskRegions:
+    """Regions of a split's pixel masks, and how much of the masks is none.
+
+    Args:
+        regions: ``videos`` number the videos in the dataset's order; None: there is no region.
+        min_region_area: Fewest pixels of a region.
+        specks: Number of connected components with fewer pixels, which are no regions.
+        speck_frames: Number of frames whose masks hold nothing else, and so no region.
+    """
+
+    regions: Regions | None
+    min_region_area: int
+    specks: int
+    speck_frames: int
+
+    @property
+    def protocol(self) -> dict[str, int]:
+        """The same in numbers, with those of the regions and of their tracks."""
+        found = self.regions
+        pairs = set() if found is None else set(zip(found.videos, found.tracks, strict=True))
+        return dict(
+            min_region_area=self.min_region_area,
+            regions=0 if found is None else len(found.frames),
+            tracks=len(pairs),
+            specks=self.specks,
+            speck_frames=self.speck_frames,
+        )
 
 
 def check_regions(videos: VideoDataset) -> None:
@@ -28,15 +66,22 @@ def check_regions(videos: VideoDataset) -> None:
             ) from error
 
 
-def read_regions(videos: VideoDataset) -> Regions | None:
+def read_regions(
+    videos: VideoDataset, min_region_area: int = MIN_REGION_AREA
+) -> MaskRegions | None:
     """Regions of the videos' pixel masks; None where the dataset names no masks.
 
     Videos without masks of their own hold no region: give masks for all that have anomalies.
 
+    Args:
+        videos: The split.
+        min_region_area: See :func:`~mmvad.evaluation.functional.regions_from_masks`.
+
     Raises:
-        ValueError: If masks differ from the frames in number or size; the message names both.
+        ValueError: If masks differ from the frames in number or size (the message names both), or
+            ``min_region_area`` is no number of pixels.
     """
-    parts = []
+    parts, specks, speck_frames = [], 0, 0
     for number, (video, path) in enumerate(videos.pixel_masks.items()):
         if path is None:
             continue
@@ -47,8 +92,18 @@ def read_regions(videos: VideoDataset) -> Regions | None:
                 f'{path}: masks (F, H, W) {masks.shape}, but the frames of video {video!r} are '
                 f'{expected}'
             )
-        parts.append(regions_from_masks(masks, number))
-    if not sum(len(part.frames) for part in parts):
+        found = mask_components(masks)
+        part = regions_from_components(found, number, min_region_area)
+        parts.append(part)
+        specks += len(found.frames) - len(part.frames)
+        speck_frames += len(np.setdiff1d(found.frames, part.frames))
+    if not parts:
+        return None
+    return MaskRegions(_joined(parts), min_region_area, specks, speck_frames)
+
+
+def _joined(parts: Sequence[Regions]) -> Regions | None:
+    if not any(len(part.frames) for part in parts):
         return None
     names = ('videos', 'frames', 'boxes', 'tracks')
     return Regions(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

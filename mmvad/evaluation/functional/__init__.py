@@ -10,10 +10,15 @@ from mmvad.evaluation.functional.postprocess import (
 )
 from mmvad.evaluation.functional.precision_recall import AveragePrecision, average_precision
 from mmvad.evaluation.functional.rbdc_tbdc import (
+    MIN_REGION_AREA,
+    Components,
     Detections,
     Regions,
     RegionTrackAUC,
+    check_min_region_area,
+    mask_components,
     region_track_auc,
+    regions_from_components,
     regions_from_masks,
 )
 from mmvad.evaluation.functional.roc import FrameAUC, equal_error_rate, frame_auc, group_aucs
@@ -27,8 +32,10 @@ from mmvad.evaluation.functional.video_scores import (
 )
 
 __all__ = [
+    'MIN_REGION_AREA',
     'SUBSETS',
     'AveragePrecision',
+    'Components',
     'Detections',
     'FrameAUC',
     'RegionTrackAUC',
@@ -38,6 +45,7 @@ __all__ = [
     'average_precision',
     'build_smoother',
     'causal_gaussian_smooth',
+    'check_min_region_area',
     'equal_error_rate',
     'frame_auc',
     'frame_scores',
@@ -46,9 +54,11 @@ __all__ = [
     'kept_frames',
     'link_objects',
     'lowest_scores',
+    'mask_components',
     'median_smooth',
     'min_max',
     'region_track_auc',
+    'regions_from_components',
     'regions_from_masks',
     'score_video',
     'smooth_along_tracks',

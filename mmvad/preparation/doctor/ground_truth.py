@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from mmvad.datasets.frames import IMAGE_SUFFIXES
+from mmvad.evaluation.functional import MIN_REGION_AREA, mask_components
 from mmvad.structures.mat_files import read_mat
 
 from .findings import Note, Seen, by, few
@@ -17,6 +21,35 @@ from .frames import decode, examine_names
 from .listing import Entry
 
 UNKNOWN = -1  # of a mask that does not decode
+
+
+@dataclass
+class Masks:
+    """What was seen of a video's masks, frame by frame.
+
+    Args:
+        filled: A value a frame: 1 where the mask is not empty, 0 where it is, or UNKNOWN.
+        sizes: (H, W) to the number of masks, pixels.
+        specks: Frame index and number of pixels of each component that is too small for a region.
+    """
+
+    filled: list[int] = field(default_factory=list)
+    sizes: Counter = field(default_factory=Counter)
+    specks: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, mask: np.ndarray | None) -> None:
+        """Look at the mask (H, W) of the next frame; None: it does not decode."""
+        if mask is None:
+            self.filled.append(UNKNOWN)
+            return
+        frame = len(self.filled)
+        self.filled.append(int(mask.any()))
+        self.sizes[mask.shape[:2]] += 1
+        # Whatever else a mask may be is told by its size.
+        if self.filled[-1] and mask.ndim == 2:
+            found = mask_components(mask[None] > 0)
+            areas = found.areas[found.specks(MIN_REGION_AREA)]
+            self.specks += [(frame, area) for area in areas.tolist()]
 
 
 def examine_masks(
@@ -38,17 +71,19 @@ def examine_masks(
         note('error', 'masks', f'{entry.pixel_masks}: no such file or folder')
         return
     if path.is_dir():
-        filled, sizes = _mask_folder(path, note)
+        masks = _mask_folder(path, note)
     elif path.suffix.lower() == '.npy':
-        filled, sizes = _mask_array(path)
+        masks = _mask_array(path)
     elif path.suffix.lower() == '.mat':
-        filled, sizes = _mask_cells(path)
+        masks = _mask_cells(path)
     else:
         text = f'{path.name}: not examined, expected a folder, .npy or .mat'
         note('warning', 'masks', text)
         return
+    _note_specks(masks.specks, note)
+    filled = np.array(masks.filled, np.int8)
     seen.masked = int((filled == 1).sum())
-    odd = {size: count for size, count in sizes.items() if seen.size and size != seen.size}
+    odd = {size: count for size, count in masks.sizes.items() if seen.size and size != seen.size}
     if odd:
         words = [f'{by(size)} in {count:,} masks' for size, count in odd.items()]
         note(
@@ -66,6 +101,20 @@ def examine_masks(
         )  # fmt: skip
     elif entry.intervals is not None:
         _compare(filled, entry.intervals, note, severity)
+
+
+def _note_specks(specks: Sequence[tuple[int, int]], note: Note) -> None:
+    if not specks:
+        return
+    words = [f'{area} in frame {frame:,}' for frame, area in specks]
+    text = (
+        f'{len(specks):,} in the masks of fewer than {MIN_REGION_AREA} pixels ({few(words, 3)}): '
+        'no regions of RBDC and TBDC, by default; labels stay'
+    )
+    note(
+        'info', 'specks', text, min_region_area=MIN_REGION_AREA,
+        specks=[dict(frame=frame, area=area) for frame, area in specks],
+    )  # fmt: skip
 
 
 def _compare(
@@ -91,43 +140,45 @@ def _compare(
     note(severity, 'masks', '; '.join(parts), masks_only=spare, intervals_only=lack)
 
 
-def _mask_folder(folder: Path, note: Note) -> tuple[np.ndarray, Counter]:
-    """UCSD: one image a frame. Gives (F,) int8 and the sizes of the masks, as all readers here."""
+def _mask_folder(folder: Path, note: Note) -> Masks:
+    """UCSD: one image a frame."""
     files = examine_names(folder, note, 'masks: ')
-    filled, sizes, bad = np.full(len(files), UNKNOWN, np.int8), Counter(), []
-    for index, file in enumerate(files):
+    masks, bad = Masks(), []
+    for file in files:
         mask, wrong = decode(file, cv2.IMREAD_GRAYSCALE)
+        masks.add(mask)
         if mask is None:
             bad.append((file.name, wrong))
-            continue
-        filled[index] = mask.any()
-        sizes[mask.shape[:2]] += 1
     if bad:
         text = f'{len(bad):,} of {len(files):,} masks: {few([" ".join(b) for b in bad], 3)}'
         note('error', 'decoding', text, bad=len(bad), files=[name for name, _ in bad])
     if not files:
         suffixes = ', '.join(IMAGE_SUFFIXES)
         note('error', 'masks', f'{folder.name}: a folder without images ({suffixes})')
-    return filled, sizes
+    return masks
 
 
-def _mask_array(file: Path) -> tuple[np.ndarray, Counter]:
+def _mask_array(file: Path) -> Masks:
     """ShanghaiTech: (F, H, W). Read frame by frame: a video's masks may be larger than memory."""
     try:
-        masks = np.load(file, mmap_mode='r', allow_pickle=False)
+        array = np.load(file, mmap_mode='r', allow_pickle=False)
     except ValueError as error:
         raise ValueError(f'{file.name}: not a plain .npy array: {error}') from error
-    if masks.ndim != 3:
-        raise ValueError(f'{file.name}: expected masks (F, H, W), got shape {masks.shape}')
-    filled = np.array([mask.any() for mask in masks], np.int8)
-    return filled, Counter({masks.shape[1:]: len(masks)})
+    if array.ndim != 3:
+        raise ValueError(f'{file.name}: expected masks (F, H, W), got shape {array.shape}')
+    return _looked_at(array)
 
 
-def _mask_cells(file: Path) -> tuple[np.ndarray, Counter]:
+def _mask_cells(file: Path) -> Masks:
     """Avenue: ``volLabel``, 1 x F cells of (H, W)."""
-    cells = read_mat(file, 'volLabel').ravel()
-    filled = np.array([np.any(cell) for cell in cells], np.int8)
-    return filled, Counter(np.shape(cell)[:2] for cell in cells)
+    return _looked_at(read_mat(file, 'volLabel').ravel())
+
+
+def _looked_at(array: Iterable[Any]) -> Masks:
+    masks = Masks()
+    for mask in array:
+        masks.add(np.asarray(mask))
+    return masks
 
 
 def examine_tracks(entry: Entry, root: Path, note: Note) -> None:
