@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectors import save_random_weights
 from mmcv.ops import roi_align
-from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
-from mmvad.proposals import MeasureTokens, MMDetDetector
+from mmvad.proposals import CutTubeTokens, MeasureTokens, MMDetDetector
 from mmvad.registry import TRANSFORMS
 
 YOLOX = 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py'
@@ -32,16 +32,8 @@ def weights(tmp_path_factory):
 
     def make(config: str) -> str:
         if config not in made:
-            from mmdet.registry import MODELS
-
-            torch.manual_seed(0)
-            cfg = get_config(config)
-            cfg.model.backbone.init_cfg = None
-            with DefaultScope.overwrite_default_scope('mmdet'):
-                model = MODELS.build(cfg.model)
             path = tmp_path_factory.mktemp('weights') / 'detector.pth'
-            torch.save(dict(state_dict=model.state_dict()), path)
-            made[config] = str(path)
+            made[config] = save_random_weights(config, path)
         return made[config]
 
     return make
@@ -83,7 +75,7 @@ def test_every_family_gives_boxes_and_maps_in_one_pass(config, weights, frame, m
 def test_tokens_are_roi_aligned_maps(weights, frame):
     """Held against mmcv's operator, on maps that are computed step by step."""
     measure = MeasureTokens(
-        YOLOX, weights(YOLOX), ('backbone.1', 'neck.0'), 2, 'cpu', dict(SCALE), 'seen'
+        YOLOX, weights(YOLOX), ('backbone.1', 'neck.0'), 2, 'cpu', dict(SCALE), name='seen'
     )
     results = measure.transform(dict(imgs=[frame * 0, frame], objects=OBJECTS))
     tokens = results['measurements']['seen']
@@ -124,6 +116,76 @@ def test_it_is_built_when_it_is_needed():
     measure = TRANSFORMS.build(settings)
     with pytest.raises(FileNotFoundError, match='none.pth'):
         measure.transform(dict(imgs=[np.zeros((9, 9, 3), np.uint8)], objects=OBJECTS))
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Frames that detectors look at."""
+    looked = []
+    look = MMDetDetector._look
+    monkeypatch.setattr(
+        MMDetDetector, '_look', lambda self, frame: (looked.append(frame), look(self, frame))[1]
+    )
+    return looked
+
+
+def test_tubes_have_tokens_at_every_step(weights, frame, passes):
+    """The same box in each frame, each of which is looked at once in a sweep."""
+    settings = dict(config=YOLOX, checkpoint=weights(YOLOX), device='cpu', cfg_options=dict(SCALE))
+    settings.update(levels=('neck.0', 'neck.1'), grid=2)
+    frames = [np.roll(frame, 5 * step, axis=1) for step in range(6)]
+    cut, measure = CutTubeTokens(**settings), MeasureTokens(**settings)
+    for last in (4, 5, 6):
+        window = frames[last - 4 : last]
+        item = dict(imgs=window, boxes=OBJECTS, objects=OBJECTS + [0, 3, 0, -3])
+        tokens = cut.transform(item)['visual_tokens']
+        assert tokens.shape[:3] == (3, 4, 4) and tokens.dtype == np.float16
+        # Those of the last frame, of the boxes and not of the objects in them.
+        alone = measure.transform(dict(imgs=window[-1:], objects=OBJECTS))['measurements']
+        np.testing.assert_array_equal(tokens[:, -1], alone['tokens'])
+        # Maps are kept of the frames of the window alone.
+        assert [kept for kept, _ in cut._kept] == window
+    # Both look with one detector.
+    assert len(passes) == len(frames) and cut.detector is measure.detector
+    first = MeasureTokens(**settings).transform(dict(imgs=frames[2:3], objects=OBJECTS))
+    np.testing.assert_array_equal(tokens[:, 0], first['measurements']['tokens'])
+    # Before the start of a video its first frame stands in.
+    passes.clear()
+    other = frame.copy()
+    twice = cut.transform(dict(imgs=[other, other], boxes=OBJECTS, objects=OBJECTS))
+    assert len(passes) == 1
+    np.testing.assert_array_equal(*twice['visual_tokens'].swapaxes(0, 1))
+
+
+def test_flow_is_sampled_in_the_same_cells_in_heights_of_the_object(weights, frame):
+    cut = CutTubeTokens(YOLOX, weights(YOLOX), 2, device='cpu', cfg_options=dict(SCALE))
+    flows = np.zeros((2, 30, 40, 2), np.float32)  # of frames reduced to a half
+    flows[1, :, 20:, 0] = 3.0  # per cent of the frame's short side, 60 pixels
+    flows[1, 15:, :, 1] = -2.0
+    boxes = np.array([[20, 10, 60, 50]], np.float32)
+    objects = np.array([[30, 15, 50, 45]], np.float32)
+    item = dict(imgs=[frame, frame], flows=list(flows), boxes=boxes, objects=objects)
+    sampled = cut.transform(item)['token_flows']
+    assert sampled.shape == (1, 2, 4, 2) and sampled.dtype == np.float16
+    assert not sampled[0, 0].any()
+    # 3 % of 60 pixels are 1.8, 6 % of the object's 30.
+    expected = [[0, 0], [6, 0], [0, -4], [6, -4]]
+    np.testing.assert_allclose(sampled[0, 1], expected, atol=1.1)
+    assert 'token_flows' not in cut.transform(dict(imgs=[frame], boxes=boxes, objects=objects))
+    none = dict(item, boxes=boxes[:0], objects=objects[:0])
+    assert cut.transform(none)['token_flows'].shape == (0, 2, 4, 2)
+
+
+def test_a_detector_that_was_written_anew_is_built_anew(weights, frame, tmp_path):
+    path = tmp_path / 'detector.pth'
+    path.write_bytes(Path(weights(YOLOX)).read_bytes())
+    measure = MeasureTokens(YOLOX, str(path), device='cpu', cfg_options=dict(SCALE))
+    item = dict(imgs=[frame], objects=OBJECTS)
+    before = measure.transform(dict(item))['measurements']['tokens']
+    state = torch.load(path, weights_only=True)['state_dict']
+    torch.save(dict(state_dict={k: v * 0.5 for k, v in state.items()}), path)
+    again = MeasureTokens(YOLOX, str(path), device='cpu', cfg_options=dict(SCALE))
+    assert not np.array_equal(again.transform(dict(item))['measurements']['tokens'], before)
 
 
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason='needs the detector in ../shared')

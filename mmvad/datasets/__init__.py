@@ -3,8 +3,9 @@
 from .frame_check import FrameCheck, FrameLimits
 from .frames import FrameSource, sweep
 from .measurement_dataset import MeasurementDataset
-from .pipelines import inference_pipeline, training_pipeline
+from .pipelines import inference_pipeline, text_pipeline, training_pipeline
 from .samplers import EpochSubsetSampler
+from .token_dataset import TokenDataset, token_names
 from .tube_dataset import TubeDataset, TubeSweep
 from .video_dataset import VideoDataset
 
@@ -14,10 +15,13 @@ __all__ = [
     'FrameLimits',
     'FrameSource',
     'MeasurementDataset',
+    'TokenDataset',
     'TubeDataset',
     'TubeSweep',
     'VideoDataset',
     'inference_pipeline',
     'sweep',
+    'text_pipeline',
+    'token_names',
     'training_pipeline',
 ]

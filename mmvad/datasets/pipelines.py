@@ -23,6 +23,8 @@ def inference_pipeline(tube: TubeSpec) -> list[dict[str, Any]]:
         pipeline.append(dict(tube.flow))
     if tube.crop_size is not None:
         pipeline.append(dict(type='CropTubes', size=tube.crop_size))
+    if tube.tokens is not None:
+        pipeline.append(dict(tube.tokens))
     pipeline += [dict(transform, name=name) for name, transform in tube.measure.items()]
     return [*pipeline, dict(type='PackTubeInputs')]
 
@@ -55,6 +57,18 @@ def training_pipeline(
         dict(type='LoadTubeFrames', depth=depth, strides=tube.strides),
         *flow,
         dict(type='CropTubes', size=tube.crop_size),
+        *text_pipeline(captions, context_length),
+    ]
+
+
+def text_pipeline(captions: str | Path, context_length: int) -> list[dict[str, Any]]:
+    """From what a branch sees of one training tube to that and its sentences.
+
+    Args:
+        captions: Folder of the caption files.
+        context_length: S_t, tokens of a sentence.
+    """
+    return [
         dict(type='LoadTubeCaptions', folder=str(captions)),
         dict(type='TokenizeCaptions', context_length=context_length),
         dict(type='PackTubeInputs', single=True),

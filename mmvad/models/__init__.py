@@ -1,6 +1,6 @@
 """Models: the spatial part, the temporal part and what they are made of."""
 
-from .backbone import BranchBackbone
+from .backbone import BranchBackbone, TokenBackbone
 from .data_preprocessor import TubeDataPreprocessor
 from .itam import ITAM, ImageAttention, TextAttention
 from .localvad import LocalVAD
@@ -28,5 +28,6 @@ __all__ = [
     'SpatialModel',
     'TemporalModel',
     'TextAttention',
+    'TokenBackbone',
     'TubeDataPreprocessor',
 ]

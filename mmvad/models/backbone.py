@@ -1,10 +1,14 @@
-"""Backbone of a branch (paper sections 3.2 and 4.2): an image to a sequence of visual tokens.
+"""Backbones of a branch (paper sections 3.2 and 4.2): an image to a sequence of visual tokens.
+
+A backbone is given ``in_channels`` and says by ``takes`` whether it looks at ``'crops'`` or, of
+what a detector has seen already, at ``'tokens'``.
 
 Shape letters:
     B: batch.
     C: input channels.
     H, W: height and width of a crop, pixels.
-    S_d: visual tokens, grid^2 and the class token.
+    S: cells of an object in a detector's maps, grid^2.
+    S_d: visual tokens, grid^2 and one for the whole.
     V_d: dimension of a visual token.
 """
 
@@ -37,7 +41,8 @@ class BranchBackbone(BaseModule):
     Args:
         reading: ``'two_stage'`` (stages 1 and 2, 128 channels; about 1 GMAC for a crop of 224) or
             ``'dilated'`` (four stages at the second's resolution, 512 channels; about 9 GMAC).
-        in_channels: C, three for each image stacked in the input.
+        in_channels: C, the first so many of a crop's channels are looked at: 3, the RGB image (the
+            paper), or 5, the image and its optical flow.
         channels: channels of the map before it is brought to the grid.
         grid: cells a side, S_d = grid^2 + 1.
         token_dim: V_d.
@@ -45,6 +50,8 @@ class BranchBackbone(BaseModule):
         norm_cfg: normalisation layers.
         init_cfg: MMEngine initialisation.
     """
+
+    takes = 'crops'
 
     def __init__(
         self,
@@ -87,16 +94,18 @@ class BranchBackbone(BaseModule):
         """Visual tokens.
 
         Args:
-            images: (B, C, H, W), normalised.
+            images: (B, C or more, H, W), normalised.
 
         Returns:
             (B, S_d, V_d), the class token first, then the grid row by row.
         """
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
+        if images.ndim != 4 or images.shape[1] < self.in_channels:
             raise ValueError(
-                f'images: expected (B, C={self.in_channels}, H, W), got {tuple(images.shape)}'
+                f'crops: expected (B, at least {self.in_channels} channels, H, W), '
+                f'got {tuple(images.shape)}'
+                + ('; flow is measured by ComputeTubeFlow' if self.in_channels > 3 else '')
             )
-        features = self.reduce(self.resnet(images))
+        features = self.reduce(self.resnet(images[:, : self.in_channels]))
         if min(features.shape[-2:]) >= self.grid:
             features = F.adaptive_avg_pool2d(features, self.grid)
         else:
@@ -105,3 +114,54 @@ class BranchBackbone(BaseModule):
         tokens = torch.cat([self.class_token.expand(len(cells), -1, -1), cells], dim=1)
         assert tokens.shape == (len(images), self.num_tokens, self.token_dim)
         return tokens + self.position
+
+
+@MODELS.register_module()
+class TokenBackbone(BaseModule):
+    """Tokens of a detector's feature maps, standardised, projected, with position embeddings.
+
+    Channels come from maps of different depth, and flow from none: each is brought to mean 0 and
+    variance 1 over the training objects.
+
+    Args:
+        in_channels: C, those of the detector's maps, or these and 2 of the optical flow.
+        grid: cells a side of an object, S = grid^2, as ``model.tube.tokens`` cuts them.
+        token_dim: V_d.
+        init_cfg: MMEngine initialisation.
+    """
+
+    takes = 'tokens'
+
+    def __init__(
+        self, in_channels: int, grid: int = 4, token_dim: int = 1408, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.in_channels = in_channels
+        self.token_dim = token_dim
+        self.num_tokens = grid**2 + 1
+        # Without momentum the statistics are those of all steps alike: the input does not change
+        # while the weights do.
+        self.standardize = nn.BatchNorm1d(in_channels, momentum=None, affine=False)
+        self.project = nn.Linear(in_channels, token_dim)
+        self.position = nn.Parameter(torch.randn(1, self.num_tokens, token_dim) * 0.02)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Visual tokens.
+
+        Args:
+            tokens: (B, S, C), or (B, S, C + 2) with a flow that is not looked at; of any precision.
+
+        Returns:
+            (B, S_d, V_d) float32, the mean of the cells first, then the grid row by row.
+        """
+        cells = self.num_tokens - 1
+        unseen = tokens.shape[-1] - self.in_channels
+        if tokens.ndim != 3 or tokens.shape[1] != cells or unseen not in (0, 2):
+            raise ValueError(
+                f'TokenBackbone: grid and in_channels mean tokens (B, {cells}, {self.in_channels}, '
+                f'or 2 of flow more), got {tuple(tokens.shape)}; they have the grid and the '
+                'channels of the levels of model.tube.tokens, then the 2 of model.tube.flow'
+            )
+        seen = tokens[..., : self.in_channels].float()
+        x = self.project(self.standardize(seen.transpose(1, 2)).transpose(1, 2))
+        return torch.cat([x.mean(dim=1, keepdim=True), x], dim=1) + self.position

@@ -1,7 +1,8 @@
 """LocalVAD: the two parts and the scores, in one model (paper, section 3).
 
-Shape letters: n tubes, T steps of a tube (window + horizon), C channels of a crop, H x W the crop,
-N_q queries, E_d output dimension; 2 are the branches.
+Shape letters: n tubes, T steps of a tube (window + horizon), C channels of a crop or of a
+detector's tokens, H x W the crop, S tokens of an object, N_q queries, E_d output dimension; 2 are
+the branches.
 """
 
 from __future__ import annotations
@@ -73,7 +74,14 @@ class LocalVAD(ObjectVAD):
         self.spatial.drop_text()
         self.spatial.requires_grad_(False)
         for name, branch in self.spatial.branches.items():
-            if branch.in_channels > self.tube.channels:
+            if branch.takes != self.tube.gives:
+                raise ValueError(
+                    f'model.spatial.branches.{name}.backbone: takes {branch.takes}, but model.tube '
+                    f'gives {self.tube.gives or "neither"}; model.tube.tokens gives tokens, '
+                    'model.tube.crop_size crops'
+                )
+            # How many channels a detector's maps have shows when it is run.
+            if branch.takes == 'crops' and branch.in_channels > self.tube.channels:
                 raise ValueError(
                     f'model.spatial.branches.{name}.in_channels: {branch.in_channels} channels '
                     'hold flow, but model.tube.flow is None'
@@ -122,12 +130,11 @@ class LocalVAD(ObjectVAD):
 
     @torch.no_grad()
     def extract(self, item: Mapping[str, Any]) -> dict[str, Tensor]:
-        """See :meth:`ObjectVAD.extract`; ``inputs`` (n, T, C, H, W) are BGR and, if C is 5, flow,
-        oldest first."""
+        """See :meth:`ObjectVAD.extract`; ``inputs`` are crops (n, T, C, H, W), BGR and, if C is 5,
+        flow, or a detector's tokens (n, T, S, C), oldest first."""
         spatial = self._fast or self.spatial
-        preprocessor = self.spatial.data_preprocessor
-        crops = preprocessor.normalize(preprocessor.cast_data(item['inputs']))
-        patterns = spatial.extract_feat(crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
+        inputs = self.spatial.data_preprocessor(dict(inputs=item['inputs']))['inputs']
+        patterns = spatial.extract_feat(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         return dict(super().extract(item), patterns=patterns.half())
 
     def quantities(self, measurements: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Anomaly scores of objects: from frames and boxes to what is measured, and on to scores.
 
-Shape letters: n tubes, T steps of a tube, C channels of a crop, H x W the crop.
+Shape letters: n tubes, T steps of a tube, C channels of a crop or of a detector's tokens, H x W the
+crop, S tokens of an object.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class ObjectVAD(BaseModel):
 
         Args:
             item: What the inference pipeline packs: ``measurements``, name to (n, ...), and, where
-                tubes are cropped, ``inputs`` (n, T, C, H, W).
+                tubes are cropped, ``inputs`` (n, T, C, H, W), or their tokens (n, T, S, C).
 
         Returns:
             Name to (n, ...), one for each of :attr:`measurements`.

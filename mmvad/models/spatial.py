@@ -2,8 +2,9 @@
 
 Shape letters:
     B: batch.
-    C: channels of a crop, 3 (RGB) or 5 (RGB and flow).
+    C: channels of a crop, 3 (RGB) or 5 (RGB and flow), or of a detector's tokens.
     H, W: height and width of a crop, pixels.
+    S: cells of an object in a detector's maps.
     N_q: queries.
     E_d: output dimension.
     N_s: sentences of a branch.
@@ -27,11 +28,12 @@ class SpatialBranch(BaseModule):
     """Backbone, ITAM and contrastive loss of one branch.
 
     Args:
-        backbone: config of the backbone; gets ``in_channels``.
+        backbone: config of the backbone, which says whether crops or tokens are looked at; gets
+            ``in_channels``.
         itam: config of the alignment module.
         loss: config of the contrastive loss; ``None`` builds a branch for inference.
-        in_channels: of a crop's channels, the first so many are looked at: 3, the RGB image (the
-            paper), or 5, the image and its optical flow.
+        in_channels: of the input's channels, the first so many are looked at, since optical flow,
+            which is for one branch alone, comes last.
         normalize: whether the features are scaled to unit length, query by query. Training sees
             only cosines, so the length carries nothing that was learnt.
         init_cfg: MMEngine initialisation.
@@ -63,42 +65,41 @@ class SpatialBranch(BaseModule):
         """(N_q, E_d)."""
         return self.itam.image.num_queries, self.itam.image.embed_dim
 
-    def tokens(self, crops: Tensor) -> Tensor:
-        """Visual tokens (B, S_d, V_d) of (B, C, H, W) normalised crops."""
-        if crops.ndim != 4 or crops.shape[1] < self.in_channels:
-            raise ValueError(
-                f'crops: expected (B, at least {self.in_channels} channels, H, W), '
-                f'got {tuple(crops.shape)}'
-                + ('; flow is measured by ComputeTubeFlow' if self.in_channels > 3 else '')
-            )
-        return self.backbone(crops[:, : self.in_channels])
+    @property
+    def takes(self) -> str:
+        """What the backbone looks at, ``'crops'`` or ``'tokens'``."""
+        return self.backbone.takes
 
-    def forward(self, crops: Tensor) -> Tensor:
+    def tokens(self, inputs: Tensor) -> Tensor:
+        """Visual tokens (B, S_d, V_d) of normalised crops (B, C, H, W), or of tokens (B, S, C)."""
+        return self.backbone(inputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
         """Local patterns.
 
         Args:
-            crops: (B, C, H, W), normalised.
+            inputs: (B, C, H, W), normalised crops, or (B, S, C), tokens.
 
         Returns:
             (B, N_q, E_d).
         """
-        return self.patterns(self.tokens(crops))
+        return self.patterns(self.tokens(inputs))
 
     def patterns(self, tokens: Tensor) -> Tensor:
         """Local patterns (B, N_q, E_d) of visual tokens (B, S_d, V_d)."""
         features, _ = self.itam(tokens)
         return F.normalize(features, dim=-1) if self.normalize else features
 
-    def loss(self, crops: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, inputs: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Contrastive loss (Eq. 1) and top-1 alignment accuracy.
 
         Args:
-            crops: (B, C, H, W), normalised.
+            inputs: (B, C, H, W), normalised crops, or (B, S, C), tokens.
             text: (B, N_s, S_t) int64 tokens of their sentences.
         """
         if self.loss_module is None:
             raise ValueError('the branch was built without a loss, for inference only')
-        image, sentences = self.itam(self.tokens(crops), text)
+        image, sentences = self.itam(self.tokens(inputs), text)
         return self.loss_module(image, sentences, text)
 
     def drop_text(self) -> None:
@@ -151,9 +152,10 @@ class SpatialModel(BaseModel):
         """S_t: tokens of a sentence that all branches can take."""
         return min(branch.itam.text.max_length for branch in self.branches.values())
 
-    def extract_feat(self, crops: Tensor) -> Tensor:
-        """Features of all branches: (B, C, H, W), normalised, to (B, branches, N_q, E_d)."""
-        return torch.stack([branch(crops) for branch in self.branches.values()], dim=1)
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Features of all branches (B, branches, N_q, E_d) of normalised crops (B, C, H, W), or of
+        tokens (B, S, C)."""
+        return torch.stack([branch(inputs) for branch in self.branches.values()], dim=1)
 
     def forward(
         self,
@@ -164,7 +166,7 @@ class SpatialModel(BaseModel):
         """Losses or features.
 
         Args:
-            inputs: (B, 1, C, H, W), normalised crops of one step.
+            inputs: (B, 1, C, H, W), normalised crops of one step, or (B, 1, S, C), its tokens.
             data_samples: in mode ``'loss'``, key of a sentence to its tokens, (B, S_t) int64.
             mode: ``'loss'`` or ``'tensor'``.
 
@@ -172,14 +174,14 @@ class SpatialModel(BaseModel):
             ``'loss'``: ``loss_<branch>`` (summed by MMEngine), and ``acc_<branch>`` and
             ``temperature_<branch>`` for the log. ``'tensor'``: :meth:`extract_feat`.
         """
-        crops = inputs.squeeze(1)
+        inputs = inputs.squeeze(1)
         if mode == 'tensor':
-            return self.extract_feat(crops)
+            return self.extract_feat(inputs)
         if mode != 'loss':
             raise ValueError(f"mode: expected 'loss' or 'tensor', got {mode!r}")
         results = {}
         for name, branch in self.branches.items():
-            loss, accuracy = branch.loss(crops, self._tokens(name, data_samples))
+            loss, accuracy = branch.loss(inputs, self._tokens(name, data_samples))
             results[f'loss_{name}'] = loss
             results[f'acc_{name}'] = accuracy
             results[f'temperature_{name}'] = branch.loss_module.temperature.detach()

@@ -4,10 +4,11 @@ from .base import BaseProposer
 from .detector import MMDetDetector
 from .foreground_proposer import ForegroundProposer
 from .mmdet_proposer import MMDetProposer
-from .tokens import MeasureTokens
+from .tokens import CutTubeTokens, MeasureTokens
 
 __all__ = [
     'BaseProposer',
+    'CutTubeTokens',
     'ForegroundProposer',
     'MMDetDetector',
     'MMDetProposer',

@@ -85,6 +85,10 @@ class MMDetDetector:
             # Built once: mmdet would build it for every frame.
             pipeline = get_test_pipeline_cfg(self.model.cfg.copy())
             pipeline[0]['type'] = 'mmdet.LoadImageFromNDArray'
+            for step in pipeline:
+                # A model file, which is JSON, holds tuples as lists, which mmcv refuses here.
+                if isinstance(step.get('scale'), list):
+                    step['scale'] = tuple(step['scale'])
             self.pipeline = Compose(pipeline)
         load_fitting_weights(self.model, state, checkpoint)
         self._found: dict[str, Any] = {}

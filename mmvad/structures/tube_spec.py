@@ -19,9 +19,12 @@ class TubeSpec:
         horizon: Steps after the window that are predicted.
         crop_size: Side of the square crop, pixels (224 in the paper), or its (height, width). None:
             nothing is cropped, since nothing is learned from pixels.
+        tokens: The transform that cuts visual tokens for the branches in place of crops, such as
+            ``dict(type='CutTubeTokens', config=..., checkpoint=...)``. None: they see crops, as in
+            the paper.
         flow: The transform that measures optical flow, such as
-            ``dict(type='ComputeTubeFlow', pairs=2)``: crops then have two more channels. None: RGB
-            alone, as in the paper.
+            ``dict(type='ComputeTubeFlow', pairs=2)``: crops or tokens then have two more channels.
+            None: none, as in the paper.
         measure: Name to the transform that measures something else on the objects, such as
             ``dict(attributes=dict(type='MeasureAttributes'))``.
         strides: Strides, in frames, at which training tubes are described and learned from; more
@@ -34,6 +37,7 @@ class TubeSpec:
     window: int = 5
     horizon: int = 1
     crop_size: int | Sequence[int] | None = None
+    tokens: Mapping[str, Any] | None = None
     flow: Mapping[str, Any] | None = None
     measure: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     strides: Sequence[int] = (1,)
@@ -50,9 +54,16 @@ class TubeSpec:
             )
         if len(set(strides)) < len(strides):
             raise ValueError(f'model.tube.strides: {self.strides!r} names a stride twice')
-        if self.flow is not None and 'type' not in self.flow:
+        for name, example in (('flow', 'ComputeTubeFlow'), ('tokens', 'CutTubeTokens')):
+            transform = getattr(self, name)
+            if transform is not None and 'type' not in transform:
+                raise ValueError(
+                    f'model.tube.{name}.type: missing; expected a transform, such as {example!r}'
+                )
+        if self.tokens is not None and self.crop_size is not None:
             raise ValueError(
-                "model.tube.flow.type: missing; expected a transform, such as 'ComputeTubeFlow'"
+                'model.tube.crop_size: expected None, since model.tube.tokens cuts tokens in place '
+                f'of crops, got {self.crop_size!r}'
             )
         size = self.crop_size
         if size is not None:
@@ -88,6 +99,11 @@ class TubeSpec:
     def first_scored(self) -> int:
         """0-based number of the first frame of a video that has a whole tube."""
         return self.steps - 1
+
+    @property
+    def gives(self) -> str | None:
+        """What branches can look at: ``'crops'``, ``'tokens'`` or nothing."""
+        return 'tokens' if self.tokens is not None else 'crops' if self.crop_size else None
 
     @property
     def channels(self) -> int:

@@ -68,6 +68,8 @@ def patterns_of(
             f'model.scorer.terms: no NearestDistance of {lacking}, whose heat maps show what is '
             'far from the usual'
         )
+    if model.tube.gives != 'crops':
+        raise ValueError('model.tube.crop_size: None, so there are no crops to draw heat maps over')
     pictures = []
     for video, row in objects:
         held = tubes[video]

@@ -1,6 +1,7 @@
 """From frames and boxes to the branches' input.
 
-Shape letters: n boxes of a frame, T frames of a tube, H x W the crop.
+Shape letters: n boxes of a frame, T frames of a tube, H x W the crop, S cells of an object and C
+channels of a detector's feature maps.
 """
 
 from __future__ import annotations
@@ -126,10 +127,11 @@ class CropTubes(BaseTransform):
 class PackTubeInputs(BaseTransform):
     """Pack what there is of crops, flow, tokens and measurements for the model.
 
-    Optional keys: ``crops`` (n, T, H, W, 3) uint8 BGR, ``flow_crops``, ``tokens``,
-    ``measurements``. The result is a dict of ``inputs``, (n, T, 3, H, W) uint8 or, with flow,
-    (n, T, 5, H, W) float32, without the first dimension when ``single`` is set, ``data_samples``,
-    the tokens, and ``measurements``, name to (n, ...) tensor.
+    Optional keys: ``crops`` (n, T, H, W, 3) uint8 BGR and ``flow_crops``, or ``visual_tokens``
+    (n, T, S, C) and ``token_flows``; ``tokens``, of the sentences; ``measurements``. The result is
+    a dict of ``inputs``, (n, T, 3, H, W) uint8 or, with flow, (n, T, 5, H, W) float32, or
+    (n, T, S, C) or, with flow, (n, T, S, C + 2) float16, without the first dimension when
+    ``single`` is set, ``data_samples``, the tokens, and ``measurements``, name to (n, ...) tensor.
 
     Args:
         single: The item is one tube, not a frame's.
@@ -139,13 +141,19 @@ class PackTubeInputs(BaseTransform):
         self.single = single
 
     def transform(self, results: dict) -> dict:
-        packed = {}
+        packed, inputs = {}, None
         if 'crops' in results:
             crops = results['crops']
             if 'flow_crops' in results:
                 crops = np.concatenate([crops.astype(np.float32), results['flow_crops']], axis=-1)
-            crops = torch.from_numpy(crops).permute(0, 1, 4, 2, 3)
-            packed['inputs'] = crops[0] if self.single else crops
+            inputs = torch.from_numpy(crops).permute(0, 1, 4, 2, 3)
+        elif 'visual_tokens' in results:
+            tokens = results['visual_tokens']
+            if 'token_flows' in results:
+                tokens = np.concatenate([tokens, results['token_flows']], axis=-1)
+            inputs = torch.from_numpy(tokens)
+        if inputs is not None:
+            packed['inputs'] = inputs[0] if self.single else inputs
         if 'tokens' in results:
             packed['data_samples'] = results['tokens']
         if 'measurements' in results:

@@ -4,8 +4,9 @@ from .calibrate import LocalVADCalibrateStage
 from .captions import CaptionsStage
 from .features import LocalVADFeaturesStage
 from .hooks import PredictionHook
-from .spatial import SpatialStage
+from .spatial import SpatialStage, TokenSpatialStage
 from .temporal import TemporalStage
+from .tokens import TokensStage
 
 __all__ = [
     'CaptionsStage',
@@ -14,4 +15,6 @@ __all__ = [
     'PredictionHook',
     'SpatialStage',
     'TemporalStage',
+    'TokenSpatialStage',
+    'TokensStage',
 ]

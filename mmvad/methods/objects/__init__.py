@@ -1,7 +1,7 @@
 """Stages of methods that score objects: find them, measure them, calibrate, test."""
 
 from .calibrate import CalibrateStage
-from .features import FeaturesStage
+from .features import FeaturesStage, store_measurements
 from .model_file import build_model, read_model_file, trained_model
 from .stored import stored_measurements
 from .sweeps import find_tubes, measure_tubes
@@ -17,6 +17,7 @@ __all__ = [
     'find_tubes',
     'measure_tubes',
     'read_model_file',
+    'store_measurements',
     'stored_measurements',
     'trained_model',
 ]

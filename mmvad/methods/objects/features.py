@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -16,6 +16,7 @@ from mmvad.models import ObjectVAD
 from mmvad.registry import STAGES
 from mmvad.structures import (
     NoSpaceError,
+    ObjectTubes,
     atomic_path,
     free_space,
     measurement_path,
@@ -28,7 +29,8 @@ from .tubes import load_tubes, tube_fields
 
 #: What of a tube shapes what is measured on it.
 MEASURED = tuple(
-    f'model.tube.{field}' for field in ('window', 'horizon', 'crop_size', 'flow', 'measure')
+    f'model.tube.{field}'
+    for field in ('window', 'horizon', 'crop_size', 'tokens', 'flow', 'measure')
 )
 
 
@@ -64,43 +66,69 @@ class FeaturesStage(BaseStage):
 
     def run(self, job: Job) -> None:
         model = self.build_model(job).to(get_device()).eval()
-        videos, tubes = job.videos(job.split), load_tubes(job, f'tubes/{job.split}')
-        todo = {}
-        for video in tubes:
-            paths = {name: measurement_path(job.path, name, video) for name in model.measurements}
-            if not all(path.exists() for path in paths.values()):
-                todo[video] = paths
-        total, left = (sum(len(tubes[video]) for video in some) for some in (tubes, todo))
-        told = False
-        with progress('features', 'tubes', total) as bar:
-            bar.update(total - left)
-            for video, paths in todo.items():
-                held = tubes[video]
-                with ExitStack() as stack:
-                    files = {n: stack.enter_context(atomic_path(path)) for n, path in paths.items()}
-                    arrays: dict[str, np.ndarray] = {}
-                    for rows, measured in measure_tubes(
-                        videos.source(video), held, model, video, self.batch_size, self.num_workers
-                    ):
-                        if not told:
-                            _tell_space(job, measured, left)
-                            told = True
-                        for name, values in measured.items():
-                            if name not in arrays:
-                                # As a map, since a long crowded video's exceed the memory.
-                                arrays[name] = reserved_array(
-                                    files[name],
-                                    values.numpy().dtype,
-                                    (len(held), *values.shape[1:]),
-                                )
-                            arrays[name][rows] = values.numpy()
-                        bar.update(len(rows))
-                    for name, file in files.items():
-                        if name in arrays:
-                            arrays[name].flush()
-                        else:
-                            np.save(file, np.zeros((0, 0), np.float32))
-                job.folder.checkpoint()
+        videos = job.videos(job.split)
+        store_measurements(
+            job,
+            load_tubes(job, f'tubes/{job.split}'),
+            model.measurements,
+            lambda video, tubes: measure_tubes(
+                videos.source(video), tubes, model, video, self.batch_size, self.num_workers
+            ),
+        )
+
+
+def store_measurements(
+    job: Job,
+    tubes: Mapping[str, ObjectTubes],
+    names: Sequence[str],
+    measure: Callable[[str, ObjectTubes], Iterator[tuple[np.ndarray, dict[str, Tensor]]]],
+) -> None:
+    """Write ``<measurement>/<video>.npy`` of every video, each whole or not at all, where an
+    earlier run did not.
+
+    Args:
+        job: Whose stage.
+        tubes: Of every video.
+        names: Of the measurements.
+        measure: Goes through the tubes of one video as :func:`measure_tubes` does.
+
+    Raises:
+        NoSpaceError: If there is not enough room.
+    """
+    todo = {}
+    for video in tubes:
+        paths = {name: measurement_path(job.path, name, video) for name in names}
+        if not all(path.exists() for path in paths.values()):
+            todo[video] = paths
+    total, left = (sum(len(tubes[video]) for video in some) for some in (tubes, todo))
+    told = False
+    with progress(job.name.partition('/')[0], 'tubes', total) as bar:
+        bar.update(total - left)
+        for video, paths in todo.items():
+            held = tubes[video]
+            with ExitStack() as stack:
+                files = {n: stack.enter_context(atomic_path(path)) for n, path in paths.items()}
+                arrays: dict[str, np.ndarray] = {}
+                for rows, measured in measure(video, held):
+                    if not told:
+                        _tell_space(job, measured, left)
+                        told = True
+                    for name, values in measured.items():
+                        if name not in arrays:
+                            # As a map, since a long crowded video's exceed the memory.
+                            arrays[name] = reserved_array(
+                                files[name],
+                                values.numpy().dtype,
+                                (len(held), *values.shape[1:]),
+                            )
+                        arrays[name][rows] = values.numpy()
+                    bar.update(len(rows))
+                for name, file in files.items():
+                    if name in arrays:
+                        arrays[name].flush()
+                    else:
+                        np.save(file, np.zeros((0, 0), np.float32))
+            job.folder.checkpoint()
 
 
 def _tell_space(job: Job, measured: Mapping[str, Tensor], tubes: int) -> None:
