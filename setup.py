@@ -40,15 +40,20 @@ INSTALL_REQUIRES = [
     'setuptools<81',
 ]
 
+# Detectors in ONNX Runtime.
+ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
+
 EXTRAS_REQUIRE = {
+    'onnx': ONNX,
     'dev': [
+        *ONNX,
         'pytest>=8.0',
         'pytest-xdist>=3.5',
         'hypothesis>=6.100',
         'ruff>=0.9',
         'pre-commit>=3.0',
         'wheel',
-    ]
+    ],
 }
 
 

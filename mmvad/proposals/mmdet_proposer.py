@@ -16,7 +16,8 @@ class MMDetProposer(BaseProposer):
     """Boxes of an mmdet detector, whatever their class.
 
     Args:
-        config, checkpoint, device, cfg_options: See :class:`~mmvad.proposals.MMDetDetector`.
+        config, checkpoint, device, cfg_options, runtime: See
+            :class:`~mmvad.proposals.MMDetDetector`.
         score_thr: Boxes with a lower score are dropped.
         nms_iou: Boxes that overlap a better one by more (intersection over union) are dropped,
             across classes. RPNs keep many near-duplicates.
@@ -28,7 +29,7 @@ class MMDetProposer(BaseProposer):
         ValueError: If the checkpoint cannot be loaded safely or does not fit the config.
     """
 
-    speed_only = ('device',)
+    speed_only = ('device', 'runtime')
     file_arguments = ('config', 'checkpoint')
 
     def __init__(
@@ -40,11 +41,12 @@ class MMDetProposer(BaseProposer):
         min_side: float = 8,
         device: str | None = None,
         cfg_options: dict | None = None,
+        runtime: str = 'torch',
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         self.score_thr, self.nms_iou, self.min_side = score_thr, nms_iou, min_side
-        self.detector = MMDetDetector(config, checkpoint, device, cfg_options)
+        self.detector = MMDetDetector(config, checkpoint, device, cfg_options, runtime)
 
     def detect(self, frame: np.ndarray) -> np.ndarray:
         found = self.detector(frame).instances

@@ -21,6 +21,7 @@ from torchvision.ops import roi_align
 from mmvad.registry import TRANSFORMS
 
 from .detector import MMDetDetector
+from .onnx_forward import check_runtime
 
 # The detector that was asked for last. Transforms are built for every video, and a detector takes
 # seconds; several that look with the same one share it, and its pass over a frame.
@@ -44,15 +45,16 @@ class TokenTransform(BaseTransform):
     the maps of these frames, and no others, are kept for it.
 
     Args:
-        config, checkpoint, device, cfg_options: See :class:`MMDetDetector`.
+        config, checkpoint, device, cfg_options, runtime: See :class:`MMDetDetector`.
         levels: Names of the maps, such as ``'backbone.0'`` and ``'neck.1'``; None: all there are.
         grid: Cells along each side of an object; S is its square.
 
     Raises:
-        ValueError: If the detector has no map of a name that ``levels`` asks for.
+        ValueError: If the detector has no map of a name that ``levels`` asks for, or the runtime
+            is unknown or not installed.
     """
 
-    speed_only = ('device',)
+    speed_only = ('device', 'runtime')
     file_arguments = ('config', 'checkpoint')
 
     def __init__(
@@ -63,13 +65,20 @@ class TokenTransform(BaseTransform):
         grid: int = 3,
         device: str | None = None,
         cfg_options: dict | None = None,
+        runtime: str = 'torch',
     ) -> None:
         if not (isinstance(grid, int) and grid >= 1):
             raise ValueError(
                 f'{type(self).__name__}.grid: expected a whole number >= 1, got {grid!r}'
             )
+        # Now: the detector is built late.
+        check_runtime(runtime)
         self.settings = dict(
-            config=config, checkpoint=checkpoint, device=device, cfg_options=cfg_options
+            config=config,
+            checkpoint=checkpoint,
+            device=device,
+            cfg_options=cfg_options,
+            runtime=runtime,
         )
         self.levels = None if levels is None else tuple(levels)
         self.grid = grid
