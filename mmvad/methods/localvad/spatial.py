@@ -24,11 +24,21 @@ from .weights import part_digest, save_part
 class BranchesStage(TrainingStage):
     """Train the branches: MMEngine's checkpoints, then ``branches.pth``, without the text sides.
 
-    A subclass says by :meth:`dataset` what they learn from.
+    A subclass says by ``takes`` what they look at, ``'crops'`` or ``'tokens'``, and gives it by
+    :meth:`dataset`.
     """
 
     leaves = ('branches.pth',)
     in_model = True
+    takes: str
+
+    def check(self, cfg: Config) -> None:
+        gives = TubeSpec.of(cfg.model.tube).gives
+        if gives != self.takes:
+            raise ValueError(
+                f'stages.{self.name}: {type(self).__name__} learns from {self.takes}, but '
+                f'model.tube gives {gives or "neither crops nor tokens"} (crop_size, tokens)'
+            )
 
     def output(self, folder: Path) -> Path:
         return folder / 'branches.pth'
@@ -62,6 +72,7 @@ class SpatialStage(BranchesStage):
         training: See :class:`~mmvad.engine.TrainingStage`; the data follow from ``model.tube``.
     """
 
+    takes = 'crops'
     needs = ('tubes/training', 'captions')
     config = (
         'model.spatial',
@@ -78,6 +89,7 @@ class SpatialStage(BranchesStage):
         self.cache_mb = cache_mb
 
     def check(self, cfg: Config) -> None:
+        super().check(cfg)
         training_pipeline(TubeSpec.of(cfg.model.tube), '', 8)
 
     def dataset(self, job: Job, context_length: int) -> TubeDataset:
@@ -106,6 +118,7 @@ class TokenSpatialStage(BranchesStage):
         training: See :class:`~mmvad.engine.TrainingStage`; the data follow from ``model.tube``.
     """
 
+    takes = 'tokens'
     needs = ('tubes/training', 'captions', 'tokens')
     config = ('model.spatial', 'model.tube.tokens', 'model.tube.flow', 'model.tube.strides')
     optional = config[2:]
