@@ -158,7 +158,7 @@ def test_tubes_have_tokens_at_every_step(weights, frame, passes):
 
 
 def test_flow_is_sampled_in_the_same_cells_in_heights_of_the_object(weights, frame):
-    cut = CutTubeTokens(YOLOX, weights(YOLOX), 2, device='cpu', cfg_options=dict(SCALE))
+    cut = CutTubeTokens(YOLOX, weights(YOLOX), grid=2, device='cpu', cfg_options=dict(SCALE))
     flows = np.zeros((2, 30, 40, 2), np.float32)  # of frames reduced to a half
     flows[1, :, 20:, 0] = 3.0  # per cent of the frame's short side, 60 pixels
     flows[1, 15:, :, 1] = -2.0

@@ -133,7 +133,7 @@ class TokenBackbone(BaseModule):
     takes = 'tokens'
 
     def __init__(
-        self, in_channels: int, grid: int = 4, token_dim: int = 1408, init_cfg: dict | None = None
+        self, in_channels: int, grid: int = 3, token_dim: int = 1408, init_cfg: dict | None = None
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.in_channels = in_channels

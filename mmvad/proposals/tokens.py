@@ -182,11 +182,8 @@ class CutTubeTokens(TokenTransform):
     object's height, since one frame's tokens do not tell how fast something is.
 
     Args:
-        kwargs: Arguments of :class:`TokenTransform`.
+        See :class:`TokenTransform`.
     """
-
-    def __init__(self, config: str, checkpoint: str, grid: int = 4, **kwargs: Any) -> None:
-        super().__init__(config, checkpoint, grid=grid, **kwargs)
 
     def transform(self, results: dict) -> dict:
         results['visual_tokens'] = self.cut(results['imgs'], results['boxes'])
