@@ -54,8 +54,8 @@ class MMDetDetector:
         device: Where it runs; by default a GPU if there is one.
         cfg_options: Overrides of the detector's config.
         runtime: What computes the network: ``'torch'``, or ``'onnx'``, ONNX Runtime
-            (``pip install 'mmvad[onnx]'``), the same to float noise and on a CPU several times as
-            fast; see :func:`~mmvad.proposals.onnx_forward.forward_by_onnx`.
+            (``pip install 'mmvad[onnx]'``), which finds the same to float noise, on a CPU faster;
+            see :func:`~mmvad.proposals.onnx_forward.forward_by_onnx`.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is missing.

@@ -8,9 +8,10 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from contextlib import redirect_stdout
+import weakref
 from importlib.util import find_spec
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -107,11 +108,14 @@ class OnnxForward:
 
     def __init__(self, model: nn.Module, found: dict[str, Any], head: bool) -> None:
         self.device = next(model.parameters()).device
-        self._made_for: tuple[int, int] | None = None
+        self._session, self._threads = None, 0
+        _ALL.add(self)
         network = _Network(model, found, head).eval()
         file = io.BytesIO()
-        # The exporter prints the graph when it fails, and warns of each branch that it takes.
-        with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        # The exporter warns of each branch that it takes, and prints the graph when it fails,
+        # though no log is asked for.
+        quiet = mock.patch.object(torch._C, '_jit_onnx_log', create=True)
+        with torch.no_grad(), warnings.catch_warnings(), quiet:
             warnings.simplefilter('ignore')
             # The newer exporter takes half a minute instead of seconds, for the same graph.
             torch.onnx.export(
@@ -154,17 +158,16 @@ class OnnxForward:
         return tree_unflatten([unique[place] for place in self._places], self._layout)
 
     def _run(self, inputs: Tensor) -> list[Tensor]:
-        # Threads of a session do not outlive a fork, and torch's may be set at any time.
-        if self._made_for != (made_for := (os.getpid(), torch.get_num_threads())):
-            self._session, self._made_for = self._new_session(), made_for
+        if self._threads != (threads := torch.get_num_threads()):
+            self._session, self._threads = self._new_session(threads), threads
         found = self._session.run(None, {'image': inputs.cpu().numpy()})
         return [torch.from_numpy(each).to(self.device) for each in found]
 
-    def _new_session(self) -> Any:
+    def _new_session(self, threads: int) -> Any:
         from onnxruntime import InferenceSession, SessionOptions
 
         options = SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors
         provider = PROVIDERS[self.device.type]
         where = {'device_id': self.device.index or 0} if self.device.type == 'cuda' else {}
@@ -173,6 +176,21 @@ class OnnxForward:
         if provider not in session.get_providers():
             raise ValueError(f'{provider} does not start')
         return session
+
+
+# Graphs that have a session, and sessions of the process that this one was forked from, as a
+# loader's worker is. Their threads are not here, for which deleting them would wait for ever.
+_ALL: weakref.WeakSet[OnnxForward] = weakref.WeakSet()
+_INHERITED: list[Any] = []
+
+
+def _leave_sessions() -> None:
+    for graph in _ALL:
+        _INHERITED.append(graph._session)
+        graph._session, graph._threads = None, 0
+
+
+os.register_at_fork(after_in_child=_leave_sessions)
 
 
 class _Network(nn.Module):
