@@ -91,6 +91,23 @@ def test_every_family_sees_the_same_at_any_size(config, weights):
     assert not in_torch
 
 
+def test_proposers_and_tokens_hand_it_on(weights):
+    options = {**SCALE, **OPTIONS[YOLOX]}
+    settings = dict(config=YOLOX, checkpoint=weights(YOLOX), device='cpu', cfg_options=options)
+    item = dict(imgs=[frame_of(60, 80)], objects=np.array([[4, 6, 30, 50]], np.float32))
+    boxes, tokens = [], []
+    for runtime in ('torch', 'onnx'):
+        proposer = MMDetProposer(score_thr=0, min_side=1, runtime=runtime, **settings)
+        measure = MeasureTokens(levels=('neck.0',), runtime=runtime, **settings)
+        for detector in (proposer.detector, measure.detector):
+            assert ('extract_feat' in vars(detector.model)) == (runtime == 'onnx')
+        boxes.append(proposer.propose(item['imgs'][0])[1])
+        tokens.append(measure.transform(dict(item))['measurements']['tokens'].astype(np.float32))
+    assert len(boxes[0])
+    np.testing.assert_allclose(*boxes, atol=0.01)
+    np.testing.assert_allclose(*tokens, rtol=1e-2, atol=1e-3 * np.abs(tokens[0]).max())
+
+
 def test_a_head_that_does_not_export_stays_in_torch(weights, monkeypatch):
     from mmdet.models import YOLOXHead
 
