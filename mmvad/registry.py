@@ -42,6 +42,9 @@ WEIGHT_INITIALIZERS = _child('weight initializer', root.WEIGHT_INITIALIZERS, 'mm
 # Steps of a method: a root of its own, since MMEngine has no such thing.
 STAGES = Registry('stage', scope='mmvad', locations=['mmvad.methods'])
 
+# Ways to make an anomaly of normal video.
+ANOMALIES = Registry('anomaly', scope='mmvad', locations=['mmvad.anomalies'])
+
 # What finds the objects, and what describes them: roots of their own, since MMEngine knows neither.
 PROPOSERS = Registry('proposer', scope='mmvad', locations=['mmvad.proposals'])
 CAPTIONERS = Registry('captioner', scope='mmvad', locations=['mmvad.captions'])

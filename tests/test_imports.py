@@ -19,6 +19,7 @@ PACKAGE = ROOT / 'mmvad'
 # so is each method.
 GROUND = {'registry', 'structures'}
 SIDE = {
+    'anomalies',
     'motion',
     'proposals',
     'captions',
@@ -37,6 +38,7 @@ ALLOWED = {
     'structures': set(),
     'evaluation.functional': set(),
     'proposals': GROUND,
+    'anomalies': GROUND,
     'motion': GROUND,
     'captions': GROUND | {'motion'},
     'models': GROUND,
@@ -56,7 +58,7 @@ ALLOWED = {
 
 # Library -> the only files that may import it.
 CONFINED = {
-    'mmdet': {'proposals/detector.py'},
+    'mmdet': {'proposals/detector.py', 'proposals/onnx_forward.py'},
     'open_clip': {'captions/clip_captioner.py', 'datasets/transforms/tokenizer.py'},
 }
 

@@ -262,7 +262,8 @@ class TestScorer:
     def test_the_context_is_compared_as_scikit_learn_would(self):
         values, videos, held_out = data()
         place = torch.randn(300, 3, generator=torch.Generator().manual_seed(2))
-        logs = values['action'][:, :2]
+        # Place tells of it, or it would be compared alike everywhere.
+        logs = values['action'][:, :2] + 3 * place[:, :2]
         scale = LocalScale(neighbours=20)
         fitted = scale.fit(place, logs, videos, torch.arange(300))
         standard = StandardScaler().fit_transform(place.numpy())
@@ -273,6 +274,57 @@ class TestScorer:
             usual = logs.numpy()[others[near]]
             expected = (logs[number].numpy() - usual.mean(axis=0)) / (usual.std(axis=0) + 0.1)
             np.testing.assert_allclose(fitted[number], expected, rtol=2e-3)
+
+    def test_a_place_that_tells_nothing_is_not_asked(self):
+        """A camera that moves: the same scores as without a context; of a term that place tells of,
+        others. A term may also ask for one scale of the whole view."""
+        generator = torch.Generator().manual_seed(4)
+        place = torch.rand(4000, 2, generator=generator)
+        noise = torch.randn(4000, 2, generator=generator)
+        values = dict(
+            place=place, any=noise[:, 0].exp(), there=(noise[:, 1] + 4 * place[:, 0]).exp()
+        )
+        videos = torch.arange(4000) % 8
+
+        def fitted(**kwargs) -> ObjectScorer:
+            terms = {
+                name: dict(type='PredictionError', of=name, **kwargs) for name in ('any', 'there')
+            }
+            scorer = ObjectScorer(terms, context='place')
+            scorer.fit(values, videos, videos < 4)
+            return scorer
+
+        scorer, alike = fitted(), fitted(by_place=False)
+        explained = scorer.explained_by_place
+        # Of 1 + 16 / 12 the second.
+        assert explained['there'] == pytest.approx(16 / 28, abs=0.05)
+        assert explained['any'] < 0.02 and alike.explained_by_place == {}
+        found, same = scorer(values), alike(values)
+        torch.testing.assert_close(found['any'], same['any'], rtol=0.02, atol=0.02)
+        assert (found['there'] - same['there']).abs().mean() > 0.3
+        again = ObjectScorer(
+            {name: dict(type='PredictionError', of=name) for name in ('any', 'there')},
+            context='place',
+        )
+        again.load_state_dict(scorer.state_dict())
+        assert torch.equal(again(values)['all'], found['all'])
+
+    def test_weights_of_the_sum_of_all_can_be_set(self):
+        values, videos, held_out = data()
+        terms = some('smm', 'action')
+        heavy = {
+            name: dict(cfg, weight=3.0 if name == 'action' else 1.0) for name, cfg in terms.items()
+        }
+        scorer, other = ObjectScorer(terms, dict(both=['smm', 'action'])), ObjectScorer(heavy)
+        scorer.weigh(dict(smm=1.0, action=3.0))
+        for each in (scorer, other):
+            each.fit(values, videos, held_out)
+        assert torch.equal(scorer(values)['all'], other(values)['all'])
+        # Other sums keep the weights of the config.
+        assert not torch.equal(scorer(values)['both'], scorer(values)['all'])
+        loaded = ObjectScorer(terms, dict(both=['smm', 'action']))
+        loaded.load_state_dict(scorer.state_dict())
+        assert torch.equal(loaded(values)['all'], scorer(values)['all'])
 
     def test_what_is_promised_of_normal_objects_is_found(self):
         """One in a hundred, one in a thousand: within the error of counting."""

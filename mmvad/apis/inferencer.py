@@ -22,7 +22,7 @@ from mmengine.registry import DefaultScope
 
 from mmvad.datasets import FrameLimits, FrameSource
 from mmvad.datasets.frames import VIDEO_SUFFIXES, by_number, is_hidden, list_images
-from mmvad.engine import EvaluationStage, build_stages
+from mmvad.engine import EvaluationStage, build_stages, resolve_references
 from mmvad.engine.progress import progress
 from mmvad.engine.score_files import write_score_files
 from mmvad.evaluation.functional import ScorePolicy, VideoScores, score_video
@@ -61,6 +61,7 @@ def init_model(source: str | Path | Config, device: str | None = None) -> Object
     with DefaultScope.overwrite_default_scope('mmvad'):
         if isinstance(source, Config) or Path(source).suffix == '.py':
             cfg = source if isinstance(source, Config) else Config.fromfile(source)
+            resolve_references(cfg)
             model = build_model(cfg)
         else:
             cfg, content = read_model_file(source)

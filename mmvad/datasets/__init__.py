@@ -2,7 +2,7 @@
 
 from .frame_check import FrameCheck, FrameLimits
 from .frames import FrameSource, sweep
-from .measurement_dataset import MeasurementDataset
+from .measurement_dataset import MeasuredFrames, MeasurementDataset
 from .pipelines import inference_pipeline, text_pipeline, training_pipeline
 from .samplers import EpochSubsetSampler
 from .token_dataset import TokenDataset, token_names
@@ -14,6 +14,7 @@ __all__ = [
     'FrameCheck',
     'FrameLimits',
     'FrameSource',
+    'MeasuredFrames',
     'MeasurementDataset',
     'TokenDataset',
     'TubeDataset',

@@ -6,6 +6,7 @@ Shape letters: n tubes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as brief
 
@@ -20,6 +21,25 @@ from mmvad.structures import ObjectTubes, measurement_path, tubes_path
 from mmvad.structures.array_files import expect_numbers, map_npy
 
 from .video_dataset import VideoDataset
+
+
+@dataclass(frozen=True)
+class MeasuredFrames:
+    """Some frames of a split with all their tubes.
+
+    Args:
+        measurements: Name to (n, ...).
+        frames: (n,) which of the F frames each tube is of.
+        videos: (F,) number of the video of each frame.
+        numbers: (F,) number of each frame in its video, 0-based.
+        held_out: (F,) bool, see :meth:`MeasurementDataset.held_out`.
+    """
+
+    measurements: dict[str, Tensor]
+    frames: np.ndarray
+    videos: np.ndarray
+    numbers: np.ndarray
+    held_out: np.ndarray
 
 
 @DATASETS.register_module()
@@ -194,6 +214,34 @@ class MeasurementDataset(BaseDataset):
             {name: torch.cat([part[name] for part in parts]) for name in self.names},
             torch.from_numpy(owner[picks]),
             torch.from_numpy(marks[picks]),
+        )
+
+    def whole_frames(self, count: int, held_out: float = 0.0) -> MeasuredFrames:
+        """Frames spread evenly over the split, as many as hold about ``count`` tubes.
+
+        Args:
+            count: Tubes.
+            held_out: See :meth:`held_out`.
+        """
+        marks = self.held_out(held_out)
+        every = max(1, round(sum(map(len, self.tubes.values())) / count))
+        parts, frames, videos, numbers, kept = [], [], [], [], []
+        for index, (video, tubes) in enumerate(self.tubes.items()):
+            for number in np.unique(tubes.frames)[::every].tolist():
+                rows = tubes.at(number)
+                frames.append(np.full(rows.stop - rows.start, len(numbers)))
+                videos.append(index)
+                numbers.append(number)
+                kept.append(bool(marks[video][rows.start]))
+            picked = np.isin(tubes.frames, np.unique(tubes.frames)[::every])
+            if picked.any():
+                parts.append(self._rows(video, np.flatnonzero(picked)))
+        return MeasuredFrames(
+            {name: torch.cat([part[name] for part in parts]) for name in self.names},
+            np.concatenate(frames),
+            np.array(videos),
+            np.array(numbers),
+            np.array(kept),
         )
 
     def _rows(self, video: str, rows: int | slice | np.ndarray) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """The engine: runs the stages of a method, and knows none."""
 
-from .configs import read_config
+from .configs import read_config, resolve_references
 from .evaluation_stage import EvaluationStage
 from .guard import logged
 from .hooks import EpochSeedHook, SafeCheckpointHook
@@ -22,4 +22,5 @@ __all__ = [
     'build_stages',
     'logged',
     'read_config',
+    'resolve_references',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmvad.structures import NoSpaceError
 
 from .components import component_class
 from .config_check import check_options
-from .stage import BaseStage, part_of
+from .stage import BaseStage, part_of, plain
 
 #: What an MMEngine runner takes from the config, and the engine passes on.
 RUNTIME = ('default_hooks', 'env_cfg', 'visualizer', 'log_processor', 'log_level', 'randomness')
@@ -36,6 +37,8 @@ _KNOWN = (
     'custom_imports',
 )
 
+_REFERENCE = re.compile(r'\$\{([\w.]+)\}')
+
 
 def known_keys(cfg: Config | ConfigDict) -> set[str]:
     """Top-level keys that a config may have besides variables of its own: those that the engine
@@ -46,6 +49,37 @@ def known_keys(cfg: Config | ConfigDict) -> set[str]:
     classes = (component_class(settings.get('type'), STAGES) for settings in stages)
     read = (key for cls in classes if cls and issubclass(cls, BaseStage) for key in cls.config)
     return {*_KNOWN, *(key.split('.')[0] for key in read)}
+
+
+def resolve_references(cfg: Config | ConfigDict) -> None:
+    """Put in place of every value ``'${dotted.key}'`` of a config what stands at that key, so that
+    a fact has one place that an option overrides.
+
+    Raises:
+        ValueError: If there is nothing at the key, or keys refer to each other in a circle.
+    """
+
+    def resolved(value: Any, where: str, above: tuple[str, ...] = ()) -> Any:
+        if isinstance(value, dict):
+            return {key: resolved(item, f'{where}.{key}', above) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(resolved(item, where, above) for item in value)
+        found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        if not found:
+            return value
+        key = found[1]
+        if key in above:
+            raise ValueError(f'{where}: refers to {key}, which refers to itself')
+        try:
+            part = plain(part_of(cfg, key))
+        except ValueError as error:
+            raise ValueError(f'{where}: refers to {key}: {error}') from error
+        return resolved(part, where, (*above, key))
+
+    for key in list(cfg):
+        value = cfg[key]
+        if isinstance(value, (dict, list, tuple, str)):
+            cfg[key] = resolved(plain(value), key)
 
 
 def read_config(
@@ -77,6 +111,7 @@ def read_config(
         if 'runner_type' in cfg:
             check_options(options, cfg, known_keys(cfg))
         cfg.merge_from_dict(dict(options))
+    resolve_references(cfg)
     if work_dir:
         cfg.work_dir = work_dir
     elif not cfg.get('work_dir'):

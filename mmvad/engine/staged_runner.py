@@ -27,7 +27,7 @@ from mmvad.structures import (
 from .broken_videos import leave_out_broken, told
 from .components import shaping_settings
 from .config_check import check_config
-from .configs import RUNTIME, known_keys
+from .configs import RUNTIME, known_keys, resolve_references
 from .flow import Flow, Step
 from .guard import guarded, make_work_dir, refuse_lost_lines
 from .stage import SPLITS, BaseStage, Job, Output, part_of, plain
@@ -96,6 +96,7 @@ class StagedRunner:
         DefaultScope.get_instance(self.name, scope_name='mmvad')
         # Before the stages are built: it names the nearest key, where a constructor just refuses.
         check_config(cfg, known_keys(cfg))
+        resolve_references(cfg)
         stages = build_stages(cfg)
         self.cfg = cfg
         self.work_dir = WorkDir(Path(cfg.work_dir))

@@ -101,14 +101,27 @@ class ObjectVAD(BaseModel):
             What a person should know of the fit, a sentence each.
         """
         self.eval()
-        batches = (
-            {name: values[i : i + batch_size] for name, values in measurements.items()}
-            for i in range(0, len(videos), batch_size)
-        )
-        parts = [self.quantities(self._to_device(batch)) for batch in batches]
-        values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        values = self.all_quantities(measurements, batch_size)
         device = self.scorer.floor.device
         return self.scorer.fit(values, videos.to(device), held_out.to(device))
+
+    @torch.no_grad()
+    def all_quantities(
+        self, measurements: Mapping[str, Tensor], batch_size: int = 512
+    ) -> dict[str, Tensor]:
+        """:meth:`quantities` of many tubes, some at a time, on the model's device.
+
+        Args:
+            measurements: Name to (n, ...), n at least 1, on any device.
+            batch_size: Tubes at a time.
+        """
+        count = len(next(iter(measurements.values())))
+        batches = (
+            {name: values[i : i + batch_size] for name, values in measurements.items()}
+            for i in range(0, count, batch_size)
+        )
+        parts = [self.quantities(self._to_device(batch)) for batch in batches]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def score(self, measurements: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The scorer's channels, each (n,), of stored measurements, name to (n, ...)."""

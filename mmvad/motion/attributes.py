@@ -14,13 +14,17 @@ from mmvad.structures import FrameObjects
 
 from .flow import FrameFlow, grey
 
+DIRECTIONS = 8
 #: One record per object. Lengths are pixels of the frame, tones are grey levels in [0, 255].
+#: ``directions`` is a histogram of oriented flow: the mean over all points of the box of the speed
+#: of those that go each way, in pixels per frame.
 ATTRIBUTES = np.dtype(
     [
         ('speed', np.float32),  # of the object's fastest part, pixels per frame
         ('peak_speed', np.float32),  # 90th percentile over the box, pixels per frame
         ('velocity', np.float32, (2,)),  # mean (x, y) motion of that part, pixels per frame
         ('spread', np.float32),  # mean deviation from that velocity, pixels per frame
+        ('directions', np.float32, (DIRECTIONS,)),
         ('width', np.float32),
         ('height', np.float32),
         ('centre', np.float32, (2,)),  # (x, y) of the object's middle
@@ -89,6 +93,11 @@ class AttributeMeter:
         out['velocity'] = velocity
         out['spread'] = np.average(deviation, axis=1, weights=moving)
 
+        angle = np.arctan2(motion[..., 1], motion[..., 0]) / (2 * np.pi) % 1
+        which = (angle * DIRECTIONS).astype(np.intp) % DIRECTIONS
+        for direction in range(DIRECTIONS):
+            out['directions'][:, direction] = (speed * (which == direction)).mean(axis=1)
+
         tone = _at(now, points).astype(np.float32)
         ring_tone, out['ring_texture'] = _ring(
             now, np.asarray(sample.boxes) * scale, objects * scale
@@ -122,9 +131,11 @@ QUANTITIES = {
     'velocity': lambda table: table['velocity'],
     # In heights of the object per 100 frames: the same far off as in front.
     'pace': lambda table: (100 * table['speed'] / table['height'])[:, None],
+    'directions': lambda table: table['directions'],
     'width': lambda table: np.log(table['width'])[:, None],
     'height': lambda table: np.log(table['height'])[:, None],
     'foot': lambda table: table['view'][:, 1:],
+    'place': lambda table: table['view'],
 }
 
 
@@ -136,7 +147,7 @@ def attribute_vectors(table: np.ndarray, quantities: Sequence[str]) -> np.ndarra
         quantities: Names in :data:`QUANTITIES`.
 
     Returns:
-        (N, P) float32; a quantity gives one column, velocity two.
+        (N, P) float32; a quantity gives one column, velocity and place two, directions eight.
 
     Raises:
         ValueError: If a quantity is unknown.

@@ -16,6 +16,7 @@ from mmvad.visualization.plots import (
     plot_score_grid,
     plot_scores,
 )
+from mmvad.visualization.self_check import plot_self_check
 
 __all__ = [
     'VideoOverview',
@@ -29,6 +30,7 @@ __all__ = [
     'plot_pictures',
     'plot_score_grid',
     'plot_scores',
+    'plot_self_check',
     'score_color',
     'write_annotated_video',
     'write_video',

@@ -1,5 +1,6 @@
 # LocalVAD at the sizes of localvad_small.py, whose branches look at tokens of a detector's feature
 # maps in place of pixels: the detector is frozen, ITAM learns from the captions on top of it.
+# What can be measured, and what the detector sees, is weighed as well.
 _base_ = './localvad_small.py'
 # Channels of the levels below, 64 + 128 + 64; the action branch also sees the optical flow.
 channels = 256
@@ -9,10 +10,21 @@ model = dict(
         crop_size=None,
         tokens=dict(
             type='CutTubeTokens',
-            config='mmdet::yolox/yolox_nano_8xb8-300e_coco.py',
-            checkpoint='checkpoints/yolox_nano_coco.pth',
+            config='${tokens.config}',
+            checkpoint='${tokens.checkpoint}',
+            cfg_options='${tokens.cfg_options}',
+            runtime='${tokens.runtime}',
             levels=('backbone.0', 'backbone.1', 'neck.0'),
             grid=4,
+        ),
+        measure=dict(
+            _delete_=True,
+            speed=dict(type='MeasureAttributes', quantities=('speed',)),
+            motion=dict(
+                type='MeasureAttributes', quantities=('velocity', 'width', 'height', 'foot')
+            ),
+            place=dict(type='MeasurePlace'),
+            tokens='${tokens}',
         ),
     ),
     spatial=dict(
@@ -23,10 +35,30 @@ model = dict(
         ),
     ),
     scorer=dict(
+        context='place',
         terms=dict(
-            smm=dict(weight=1.0),
-            appearance=dict(weight=1.0),
-            attributes=dict(weight=1.0),
+            _delete_=True,
+            speed=dict(type='NearestDistance', of='speed'),
+            motion=dict(type='NearestDistance', of='motion'),
+            tokens=dict(
+                type='NearestDistance',
+                of='tokens',
+                by_place=False,
+                standardize=True,
+                dims=128,
+                neighbours=1,
+                num_reference=8000,
+            ),
+            smm=dict(type='PredictionError', by_place=False),
+            action=dict(
+                type='NearestDistance', of='action', by_place=False, dims=32, neighbours=100
+            ),
+            appearance=dict(
+                type='NearestDistance', of='appearance', by_place=False, dims=32, neighbours=100
+            ),
+        ),
+        channels=dict(
+            measured=('speed', 'motion', 'tokens'), learned=('smm', 'action', 'appearance')
         ),
     ),
 )

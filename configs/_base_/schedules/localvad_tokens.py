@@ -23,4 +23,7 @@ stages = dict(
             dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=60, end=1200),
         ],
     ),
+    anomalies=dict(type='LocalVADAnomaliesStage', moments=120),
+    calibrate=dict(self_check=True),
+    test=dict(evaluator=dict(tracking=dict(_delete_=True, sigma=5.0, min_iou=0.1))),
 )

@@ -46,19 +46,20 @@ class MeasureAttributes(BaseTransform):
         self.measure = AttributeMeter()
 
     def transform(self, results: dict) -> dict:
-        sample = FrameObjects(
-            results['imgs'],
-            results['boxes'],
-            results['objects'],
-            results['video'],
-            results['frame'],
-        )
+        # Several of these measure an object once.
+        if 'attribute_table' not in results:
+            results['attribute_table'] = self._table(results)
+        vectors = attribute_vectors(results['attribute_table'], self.quantities)
+        results.setdefault('measurements', {})[self.name] = vectors
+        return results
+
+    def _table(self, results: dict) -> np.ndarray:
+        keys = ('imgs', 'boxes', 'objects', 'video', 'frame')
+        sample = FrameObjects(*(results[key] for key in keys))
         flow = None
         if 'flows' in results:
             flow = results['flows'][-1] * (min(results['imgs'][-1].shape[:2]) / 100)
-        vectors = attribute_vectors(self.measure(sample, flow), self.quantities)
-        results.setdefault('measurements', {})[self.name] = vectors
-        return results
+        return self.measure(sample, flow)
 
 
 @TRANSFORMS.register_module()

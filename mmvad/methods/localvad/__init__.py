@@ -1,5 +1,6 @@
 """Stages of LocalVAD that other methods have no use for, in the order of the paper's section 3."""
 
+from .anomalies import LocalVADAnomaliesStage
 from .calibrate import LocalVADCalibrateStage
 from .captions import CaptionsStage
 from .features import LocalVADFeaturesStage
@@ -10,6 +11,7 @@ from .tokens import TokensStage
 
 __all__ = [
     'CaptionsStage',
+    'LocalVADAnomaliesStage',
     'LocalVADCalibrateStage',
     'LocalVADFeaturesStage',
     'PredictionHook',

@@ -21,6 +21,11 @@ class LocalVADFeaturesStage(FeaturesStage):
     config = ('model.spatial', *MEASURED)
 
     def build_model(self, job: Job) -> LocalVAD:
-        model = LocalVAD(tube_fields(job.config), job.config['model.spatial'])
-        load_part(model.spatial, 'spatial', job.inputs['spatial'].path)
-        return model.to(get_device()).optimize_for_inference()
+        return measuring_model(job)
+
+
+def measuring_model(job: Job) -> LocalVAD:
+    """A model with the branches that the stage ``spatial`` trained, and nothing after them."""
+    model = LocalVAD(tube_fields(job.config), job.config['model.spatial'])
+    load_part(model.spatial, 'spatial', job.inputs['spatial'].path)
+    return model.to(get_device()).optimize_for_inference()

@@ -1,5 +1,7 @@
 """Stages of methods that score objects: find them, measure them, calibrate, test."""
 
+from .altered import AlteredMoments
+from .anomalies import AnomaliesStage
 from .calibrate import CalibrateStage
 from .features import FeaturesStage, store_measurements
 from .model_file import build_model, read_model_file, trained_model
@@ -9,6 +11,8 @@ from .test import TestStage
 from .tubes import TubesStage
 
 __all__ = [
+    'AlteredMoments',
+    'AnomaliesStage',
     'CalibrateStage',
     'FeaturesStage',
     'TestStage',

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from mmvad.datasets import MeasurementDataset
+from mmvad.datasets import MeasuredFrames, MeasurementDataset
 from mmvad.engine import BaseStage, Job
 from mmvad.models import ObjectVAD
+from mmvad.models.scoring.context import LEAST_EXPLAINED
 from mmvad.registry import MODELS, STAGES
-from mmvad.structures import TubeSpec
+from mmvad.structures import TubeSpec, tubes_path, write_json
 
+from .altered import UNALTERED, AlteredMoments
 from .model_file import build_model, config_text, write_model_file
+from .self_check import FrameObjectValues, alarm_rarity, check_scorer
 
 
 @STAGES.register_module()
@@ -31,6 +36,10 @@ class CalibrateStage(BaseStage):
         num_tubes: Training tubes to fit on, spread evenly.
         held_out: Share of the training videos, at most a half, on which the scale of what is
             learned is taken; what trains leaves them out.
+        self_check: Whether anomalies that were made of training videos, by the stage
+            ``anomalies``, say which terms of the channel ``all`` count, and what would be found
+            (``self_check.json``).
+        false_alarms: An hour, at which the self-check says what is found.
     """
 
     needs = ('tubes/training', 'features/training')
@@ -39,15 +48,30 @@ class CalibrateStage(BaseStage):
     seeded = True
 
     def __init__(
-        self, name: str, model_file: str, num_tubes: int = 10000, held_out: float = 0.2
+        self,
+        name: str,
+        model_file: str,
+        num_tubes: int = 10000,
+        held_out: float = 0.2,
+        self_check: bool = False,
+        false_alarms: float = 1.0,
     ) -> None:
         super().__init__(name)
         if not 0 < held_out <= 0.5:
             raise ValueError(
                 f'stages.{name}.held_out: expected above 0, at most 0.5, got {held_out!r}'
             )
+        if not false_alarms > 0:
+            raise ValueError(
+                f'stages.{name}.false_alarms: expected above 0 an hour, got {false_alarms!r}'
+            )
         self.model_file = model_file
         self.leaves = (f'../{model_file}',)
+        self.self_check = self_check
+        self.false_alarms = false_alarms
+        if self_check:
+            self.needs = (*self.needs, 'anomalies')
+            self.leaves = (*self.leaves, 'self_check.json')
         self.num_tubes = num_tubes
         self.held_out = held_out
 
@@ -79,11 +103,94 @@ class CalibrateStage(BaseStage):
                 f'A single training video: its last {self.held_out:.0%} is held out for the scale '
                 'of the scores, in place of other videos'
             )
+        checked = self._check(job, model, dataset) if self.self_check else None
         for remark in model.calibrate(measurements, videos, held_out):
             job.logger.warning(remark)
+        for name, share in model.scorer.explained_by_place.items():
+            how = 'by place' if share >= LEAST_EXPLAINED else 'alike everywhere'
+            job.logger.info(
+                f'Place explains {max(0.0, share):.0%} of {name!r} in other videos: compared {how}'
+            )
         path = self.output(job.path)
-        write_model_file(path, model, job.whole_config, job.seed)
+        write_model_file(path, model, job.whole_config, job.seed, checked)
         job.logger.info(f'Self-contained model: {path}')
+
+    def _check(self, job: Job, model: ObjectVAD, dataset: MeasurementDataset) -> dict[str, Any]:
+        """Weigh the terms by what they find of anomalies that were made; see
+        :mod:`~mmvad.methods.objects.self_check`."""
+        normal = dataset.whole_frames(self.num_tubes, self.held_out)
+        altered = _altered(job, dataset, model.measurements)
+        of_normal, of_altered = (
+            FrameObjectValues(
+                values={
+                    name: value.cpu()
+                    for name, value in model.all_quantities(frames.measurements).items()
+                },
+                frames=frames.frames,
+                videos=frames.videos,
+                numbers=frames.numbers,
+                kinds=kinds,
+                held_out=frames.held_out,
+            )
+            for frames, kinds in (
+                (normal, np.full(len(normal.videos), UNALTERED)),
+                altered,
+            )
+        )
+        check = check_scorer(model.scorer.cpu(), of_normal, of_altered)
+        model.to(get_device())
+        given = {name: term.weight for name, term in model.scorer.terms.items()}
+        chosen = check.choose(given)
+        model.scorer.weigh(chosen)
+        videos = job.videos('training')
+        rates = [videos.source(video).fps for video in videos.lengths]
+        rarities = dict(
+            found=alarm_rarity(self.false_alarms, max(rates)), found_1_percent=math.log(100)
+        )
+        alone = {name: round(100 * check.figure({name: 1.0}), 1) for name in given}
+        checked = dict(
+            weights=chosen,
+            auc=round(100 * check.figure(chosen), 1),
+            auc_as_given=round(100 * check.figure(given), 1),
+            auc_of_terms=alone,
+            false_alarms_an_hour=self.false_alarms,
+            kinds=check.table(chosen, rarities),
+        )
+        write_json(job.path / 'self_check.json', checked)
+        job.logger.info(
+            f'Self-check: made anomalies against normal video of its own, AUC {checked["auc"]} % '
+            f'(as given {checked["auc_as_given"]} %), weights {chosen}'
+        )
+        return checked
+
+
+def _altered(
+    job: Job, dataset: MeasurementDataset, names: Sequence[str]
+) -> tuple[MeasuredFrames, np.ndarray]:
+    """The frames in which something was made to go wrong, and (F,) what."""
+    parts, videos = [], []
+    for number, video in enumerate(dataset.videos.lengths):
+        parts.append(AlteredMoments.load(tubes_path(job.inputs['anomalies'].path, video), names))
+        videos.append(np.full(len(parts[-1].kinds), number))
+    starts = np.cumsum([0, *map(len, videos)])
+    kinds = np.concatenate([part.kinds for part in parts])
+    items = [part.items + start for part, start in zip(parts, starts, strict=False)]
+    full = [part for part in parts if len(part.items)]
+    if not full:
+        raise ValueError(
+            f'{job.inputs["anomalies"].path}: no object was found in any frame of made anomalies'
+        )
+    measured = {
+        name: torch.from_numpy(np.concatenate([part.measurements[name] for part in full]))
+        for name in names
+    }
+    return MeasuredFrames(
+        measured,
+        np.concatenate(items),
+        np.concatenate(videos),
+        np.concatenate([part.frames for part in parts]),
+        np.zeros(len(kinds), bool),
+    ), kinds
 
 
 def training_measurements(

@@ -20,9 +20,14 @@ from mmvad.structures import atomic_path, file_digest, read_checkpoint
 from mmvad.structures.array_files import damage_named
 
 
-def write_model_file(path: Path, model: ObjectVAD, cfg: Config, seed: int) -> None:
-    """Write a trained and calibrated model, whole or not at all."""
+def write_model_file(
+    path: Path, model: ObjectVAD, cfg: Config, seed: int, checked: Mapping[str, Any] | None = None
+) -> None:
+    """Write a trained and calibrated model, whole or not at all; ``checked`` is what a self-check
+    found."""
     meta = dict(mmvad_version=__version__, config=config_text(cfg), seed=seed)
+    if checked is not None:
+        meta['self_check'] = json.dumps(checked)
     with atomic_path(path) as tmp:
         torch.save(dict(state_dict=model.cpu().state_dict(), meta=meta), tmp)
 

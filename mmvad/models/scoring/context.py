@@ -13,6 +13,8 @@ from .nearest import nearest
 
 # Of the logarithm: spreads below 10 % of a distance are noise of the few neighbours.
 _LEAST_SPREAD = 0.1
+#: Share of a term's variance that place must explain to count.
+LEAST_EXPLAINED = 0.02
 
 
 class LocalScale(FittedModule):
@@ -22,6 +24,10 @@ class LocalScale(FittedModule):
     Far off, objects are small and all that is measured of them is rough; by the frame's edge they
     are cut; in front, everything moves more. One scale for the whole view lets the roughest place
     raise the false alarms of all.
+
+    On a camera that moves, place says nothing. Training objects decide: where those of other videos
+    in a like place explain next to nothing of a term's variance, it keeps the one scale of the
+    whole view.
 
     Args:
         neighbours: Nearest reference objects whose terms are taken.
@@ -35,6 +41,9 @@ class LocalScale(FittedModule):
         self.register_buffer('context', torch.zeros(2, 0))  # mean, standard deviation
         self.register_buffer('places', torch.zeros(0, 0))  # (M, P), standardised
         self.register_buffer('logs', torch.zeros(0, 0))  # (M, J)
+        # Of each term: its share of variance that place explains, mean and standard deviation.
+        self.register_buffer('explained', torch.zeros(0))
+        self.register_buffer('overall', torch.zeros(2, 0))
 
     def fit(self, places: Tensor, logs: Tensor, groups: Tensor, picks: Tensor) -> Tensor:
         """Take the training objects.
@@ -51,11 +60,22 @@ class LocalScale(FittedModule):
         self.context = torch.stack([places.mean(dim=0), places.std(dim=0).clamp(min=1e-6)])
         picks = picks[: self.num_reference]
         self.places, self.logs = self._standard(places[picks]), logs[picks].float()
-        return self._scaled(places, logs, groups, groups[picks])
+        seen = logs.float()[picks]
+        self.overall = torch.stack([seen.mean(dim=0), seen.std(dim=0)])
+        scaled, usual = self._scaled(places, logs, groups, groups[picks])
+        missed = (logs.float() - usual)[picks].var(dim=0)
+        self.explained = 1 - missed / self.overall[1].square().clamp(min=1e-12)
+        return self._chosen(scaled, logs)
 
     def forward(self, places: Tensor, logs: Tensor) -> Tensor:
         """(n, P) and (n, J) logarithms to (n, J) standard scores."""
-        return self._scaled(places, logs)
+        return self._chosen(self._scaled(places, logs)[0], logs)
+
+    def _chosen(self, scaled: Tensor, logs: Tensor) -> Tensor:
+        """Scaled by place where that explains something, else by the whole view."""
+        mean, spread = self.overall
+        alike = (logs.float() - mean) / (spread + _LEAST_SPREAD)
+        return torch.where(self.explained >= LEAST_EXPLAINED, scaled, alike)
 
     def _standard(self, places: Tensor) -> Tensor:
         return (places.float() - self.context[0]) / self.context[1]
@@ -66,8 +86,9 @@ class LocalScale(FittedModule):
         logs: Tensor,
         groups: Tensor | None = None,
         owners: Tensor | None = None,
-    ) -> Tensor:
-        scaled = []
+    ) -> tuple[Tensor, Tensor]:
+        """(n, J) standard scores by place, and (n, J) what is usual there."""
+        scaled, means = [], []
         count = min(self.neighbours, len(self.places))
         for rows, distances, index in nearest(
             places, self._standard, self.places, count, groups, owners
@@ -78,4 +99,5 @@ class LocalScale(FittedModule):
             mean = (usual * here).sum(dim=1) / total
             spread = (((usual - mean[:, None]) ** 2 * here).sum(dim=1) / total).sqrt()
             scaled.append((logs[rows].float() - mean) / (spread + _LEAST_SPREAD))
-        return torch.cat(scaled) if scaled else logs.float()
+            means.append(mean)
+        return (torch.cat(scaled), torch.cat(means)) if scaled else (logs.float(), logs.float())

@@ -25,10 +25,11 @@ class ObjectScorer(BaseModule):
     Each term becomes a surprisal: minus the natural logarithm of the share of training objects, as
     good as never seen, that have as much of it (:class:`TailProbability`). Surprisals of different
     terms are comparable and add up. A channel is a weighted sum of some, brought to surprisal once
-    more, since terms go together: each term by itself, ``all``, and those that ``channels`` names.
+    more, since terms go together: each term by itself, ``all``, whose weights a self-check may
+    choose (:meth:`weigh`), and those that ``channels`` names.
 
-    With a ``context`` a term is first compared with that of the training objects that were in a
-    like place (:class:`LocalScale`).
+    With a ``context`` a term that is ``by_place`` is first compared with that of the training
+    objects that were in a like place (:class:`LocalScale`).
 
     Args:
         terms: Name to the config of a :class:`~mmvad.models.scoring.ScoreTerm`.
@@ -71,10 +72,15 @@ class ObjectScorer(BaseModule):
         self.context = context
         # In the order of the terms' names: that in which a config has them does not matter.
         self._order = sorted(terms)
-        self.local = LocalScale(neighbours) if context else None
+        self._placed = [name for name in self._order if self.terms[name].by_place]
+        self.local = LocalScale(neighbours) if context and self._placed else None
         # A channel of one term is that term.
         sums = [name for name, parts in self.channels.items() if len(parts) > 1]
         self.tails = ModuleDict({name: TailProbability() for name in (*terms, *sums)})
+        # Of the channel all, in the order of the terms' names.
+        self.register_buffer(
+            'weights', torch.tensor([self.terms[name].weight for name in self._order])
+        )
         # In the order of the channels' names.
         self.register_buffer('floor', torch.zeros(len(self.channels)))
 
@@ -99,6 +105,22 @@ class ObjectScorer(BaseModule):
         """The lowest score of each channel that held-out training objects have."""
         return dict(zip(sorted(self.channels), self.floor.tolist(), strict=True))
 
+    @property
+    def explained_by_place(self) -> dict[str, float]:
+        """Of each term that is compared by place, if that explains anything: the share of its
+        variance that it does, by objects of other videos."""
+        if self.local is None:
+            return {}
+        return dict(zip(self._placed, self.local.explained.tolist(), strict=True))
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Set the weights of the channel ``all``, before it is fitted.
+
+        Args:
+            weights: Term to weight, at least 0, one of them above.
+        """
+        self.weights.copy_(torch.tensor([weights[name] for name in self._order]))
+
     @torch.no_grad()
     def fit(self, values: Mapping[str, Tensor], videos: Tensor, held_out: Tensor) -> list[str]:
         """Take the scale of training objects.
@@ -116,7 +138,7 @@ class ObjectScorer(BaseModule):
         """
         if not bool(held_out.any()):
             raise ValueError('scorer: no training object is held out; raise held_out')
-        logs, unseen = {}, {}
+        remarks, logs, unseen = [], {}, {}
         for name, term in self.terms.items():
             found, unseen[name] = term.fit(self._quantity(values, term.of), videos, held_out)
             logs[name] = _log(found)
@@ -125,21 +147,20 @@ class ObjectScorer(BaseModule):
         if self.local is not None:
             order = torch.randperm(len(videos), generator=torch.Generator().manual_seed(0))
             order = order.to(videos.device)
-            logs = self._split(
-                self.local.fit(
-                    self._quantity(values, self.context),
-                    self._join(logs),
-                    groups_of(videos, held_out),
-                    order[by_all[order]],
-                )
+            scaled = self.local.fit(
+                self._quantity(values, self.context),
+                self._join(logs),
+                groups_of(videos, held_out),
+                order[by_all[order]],
             )
-        remarks, surprisals = [], {}
+            logs |= self._split(scaled)
+        surprisals = {}
         for name in self.terms:
             remarks += self._fit_tail(name, _ratio(logs[name]), unseen[name])
             surprisals[name] = self.tails[name](_ratio(logs[name]))
         for channel, parts in self.channels.items():
             if len(parts) > 1:
-                remarks += self._fit_tail(channel, self._sum(surprisals, parts), by_all)
+                remarks += self._fit_tail(channel, self._sum(surprisals, channel), by_all)
         scores = self._channels(surprisals)
         self.floor = torch.stack([scores[name][held_out].min() for name in sorted(scores)])
         return remarks
@@ -164,7 +185,7 @@ class ObjectScorer(BaseModule):
         }
         if self.local is not None:
             places = self._quantity(values, self.context)
-            logs = self._split(self.local(places, self._join(logs)))
+            logs |= self._split(self.local(places, self._join(logs)))
         return self._channels({name: self.tails[name](_ratio(logs[name])) for name in self.terms})
 
     def _fit_tail(self, name: str, values: Tensor, unseen: Tensor) -> list[str]:
@@ -186,18 +207,22 @@ class ObjectScorer(BaseModule):
         return values[name]
 
     def _join(self, logs: Mapping[str, Tensor]) -> Tensor:
-        return torch.stack([logs[name] for name in self._order], dim=1)
+        return torch.stack([logs[name] for name in self._placed], dim=1)
 
     def _split(self, logs: Tensor) -> dict[str, Tensor]:
-        return dict(zip(self._order, logs.unbind(dim=1), strict=True))
+        return dict(zip(self._placed, logs.unbind(dim=1), strict=True))
 
-    def _sum(self, surprisals: Mapping[str, Tensor], parts: Sequence[str]) -> Tensor:
-        """The weighted sum of some terms."""
-        return sum(self.terms[name].weight * surprisals[name] for name in sorted(parts))
+    def _sum(self, surprisals: Mapping[str, Tensor], channel: str) -> Tensor:
+        """The weighted sum of a channel's terms."""
+        weights = dict(zip(self._order, self.weights.tolist(), strict=True))
+        return sum(
+            (weights[name] if channel == 'all' else self.terms[name].weight) * surprisals[name]
+            for name in sorted(self.channels[channel])
+        )
 
     def _channels(self, surprisals: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {
-            channel: self.tails[channel](self._sum(surprisals, parts))
+            channel: self.tails[channel](self._sum(surprisals, channel))
             if len(parts) > 1
             else surprisals[parts[0]]
             for channel, parts in self.channels.items()

@@ -24,10 +24,13 @@ class ScoreTerm(FittedModule):
     Args:
         of: The quantity it looks at, one of those that the model measures.
         weight: In the sums it takes part in, above 0.
+        by_place: Whether it is compared with that of training objects in a like place, where the
+            scorer has a ``context``.
     """
 
-    def __init__(self, of: str, weight: float = 1.0) -> None:
+    def __init__(self, of: str, weight: float = 1.0, by_place: bool = True) -> None:
         super().__init__()
+        self.by_place = by_place
         if not weight > 0:
             raise ValueError(f'scorer.terms: weight of {of!r}: expected above 0, got {weight!r}')
         self.of = of
@@ -59,11 +62,13 @@ class PredictionError(ScoreTerm):
 
     Args:
         of: A quantity (n,) that is an error.
-        weight: See :class:`ScoreTerm`.
+        weight, by_place: See :class:`ScoreTerm`.
     """
 
-    def __init__(self, of: str = 'prediction_error', weight: float = 1.0) -> None:
-        super().__init__(of, weight)
+    def __init__(
+        self, of: str = 'prediction_error', weight: float = 1.0, by_place: bool = True
+    ) -> None:
+        super().__init__(of, weight, by_place)
 
     def fit(self, values: Tensor, videos: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor]:
         return self(values), held_out
@@ -83,7 +88,7 @@ class NearestDistance(ScoreTerm):
 
     Args:
         of: A quantity (n, F), or of more dimensions, which are taken as F together.
-        weight: See :class:`ScoreTerm`.
+        weight, by_place: See :class:`ScoreTerm`.
         dims: D, principal components that are compared; None: the F numbers themselves, each
             divided by its standard deviation.
         standardize: Divide the numbers by their standard deviations before taking principal
@@ -103,8 +108,9 @@ class NearestDistance(ScoreTerm):
         neighbours: int = 3,
         standardize: bool = False,
         seed: int = 0,
+        by_place: bool = True,
     ) -> None:
-        super().__init__(of, weight)
+        super().__init__(of, weight, by_place)
         self.dims = dims
         self.standardize = standardize or dims is None
         self.num_reference = num_reference
