@@ -77,6 +77,10 @@ class EvaluationStage(BaseStage):
             channel's score of a frame without any (None: the lowest of the test split).
         """
 
+    def chosen(self, job: Job) -> dict[str, Any]:
+        """What training chose by itself, for the record among the figures."""
+        return {}
+
     def run(self, job: Job) -> dict[str, Any]:
         videos = job.videos('testing')
         model, dataset, floors = self.scored(job)
@@ -111,6 +115,7 @@ class EvaluationStage(BaseStage):
         protocol = dict(self.evaluator, ground_truth=videos.ground_truth)
         if found is not None:
             protocol['regions'] = found.protocol
+        protocol |= self.chosen(job)
         if videos.skipped:
             protocol['left_out'] = videos.skipped
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))

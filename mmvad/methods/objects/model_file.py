@@ -62,6 +62,22 @@ def read_model_file(path: str | Path) -> tuple[Config, dict[str, Any]]:
         raise ValueError(f'{path}: meta.config: not the config of a model: {text}') from error
 
 
+def self_check_of(path: str | Path) -> dict[str, Any] | None:
+    """What a self-check found when the model in a file was calibrated; None without one.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    text = read_model_file(path)[1]['meta'].get('self_check')
+    if text is None:
+        return None
+    with damage_named(f'{path}: meta.self_check', 'JSON of a self-check'):
+        checked = json.loads(text)
+    if not isinstance(checked, dict):
+        raise ValueError(f'{path}: meta.self_check: not JSON of a self-check')
+    return checked
+
+
 def config_text(cfg: Config) -> str:
     """A config as a model file holds it: as JSON, which keeps the order and runs no code when it is
     read.

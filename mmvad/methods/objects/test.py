@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -12,7 +13,7 @@ from mmvad.datasets import MeasurementDataset
 from mmvad.engine import EvaluationStage, Job
 from mmvad.registry import MODELS, STAGES
 
-from .model_file import build_model
+from .model_file import build_model, self_check_of
 
 
 @STAGES.register_module()
@@ -34,6 +35,11 @@ class TestStage(EvaluationStage):
                 f'stages.{self.name}.evaluator: the scorer has no channels {lacking}; with '
                 f'model.scorer it has {channels}'
             )
+
+    def chosen(self, job: Job) -> dict[str, Any]:
+        """What the self-check chose and why, if there was one."""
+        checked = self_check_of(job.inputs['calibrate'].path)
+        return {} if checked is None else dict(self_check=checked)
 
     def scored(self, job: Job) -> tuple[BaseModel, MeasurementDataset, Mapping[str, float]]:
         model = build_model(job.config, job.inputs['calibrate'].path).to(get_device()).eval()

@@ -1,0 +1,131 @@
+"""The self-check as part of a run: what it leaves, and that no label has a say in it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import REPO, tiny_config
+from runs import begin
+
+from mmvad.methods.objects import AlteredMoments
+from mmvad.registry import RUNNERS
+
+KINDS = dict(faster=dict(type='Faster'), vehicle=dict(type='Vehicle'), lying=dict(type='Lying'))
+
+
+def checked_config(plaza: Path, work_dir: Path, method: str = 'attributes', **options):
+    stage = 'LocalVADAnomaliesStage' if method == 'localvad' else 'AnomaliesStage'
+    cfg = tiny_config(plaza, work_dir, method=method, **options)
+    cfg.stages.anomalies = dict(type=stage, kinds=KINDS, moments=6)
+    cfg.stages.calibrate.self_check = True
+    cfg.stages.tubes.train_stride = 2
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def checked(plaza, tmp_path_factory) -> Path:
+    work_dir = tmp_path_factory.mktemp('checked') / 'run'
+    RUNNERS.build(checked_config(plaza, work_dir)).train()
+    return work_dir
+
+
+def test_what_a_run_leaves(checked, plaza):
+    found = json.loads((checked / 'calibrate/self_check.json').read_text())
+    assert set(found['kinds']) == set(KINDS)
+    assert found['weights'] == dict(attributes=1.0) and 0 <= found['auc'] <= 100
+    for row in found['kinds'].values():
+        assert row['auc_low'] <= row['auc'] <= row['auc_high']
+    # An example a kind, as tall as wanted.
+    for kind in KINDS:
+        assert cv2.imread(str(checked / f'anomalies/examples/{kind}.jpg')).shape[0] == 240
+    for video in ('00', '01'):
+        moments = AlteredMoments.load(checked / f'anomalies/{video}.npz', ['attributes'])
+        assert len(moments.kinds) and set(moments.kinds) <= {'none', *KINDS}
+        assert np.isfinite(moments.measurements['attributes']).all()
+    metrics = json.loads((checked / 'metrics.json').read_text())
+    assert metrics['protocol']['self_check'] == found
+
+
+def test_labels_have_no_say(checked, plaza, tmp_path):
+    """With every test label turned round, all that is chosen stays; the figures do not."""
+    data = tmp_path / 'plaza'
+    shutil.copytree(plaza, data)
+    for file in (data / 'testing/test_frame_mask').glob('*.npy'):
+        np.save(file, 1 - np.load(file, allow_pickle=False))
+    cfg = checked_config(plaza, tmp_path / 'run')
+    cfg.test_dataset.labels.path = str(data / 'testing/test_frame_mask')
+    cfg.test_dataset.pixel_masks = None
+    RUNNERS.build(cfg).train()
+    for name in ('calibrate/self_check.json', 'anomalies/00.npz'):
+        assert (tmp_path / 'run' / name).read_bytes() == (checked / name).read_bytes()
+    weights = [
+        torch.load(folder / 'attributes.pth', weights_only=True)['state_dict']
+        for folder in (tmp_path / 'run', checked)
+    ]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
+    one, other = (
+        json.loads((folder / 'metrics.json').read_text()) for folder in (tmp_path / 'run', checked)
+    )
+    assert one['auc/micro'] == pytest.approx(100 - other['auc/micro'], abs=0.01)
+
+
+def test_boxes_that_were_given_do(checked, plaza, tmp_path):
+    shutil.copytree(checked / 'proposals', tmp_path / 'proposals')
+    RUNNERS.build(checked_config(plaza, tmp_path, proposer=None)).train()
+    found = json.loads((tmp_path / 'calibrate/self_check.json').read_text())
+    assert set(found['kinds']) == set(KINDS)
+
+
+def test_learned_terms_are_checked_as_well(plaza, tmp_path):
+    RUNNERS.build(checked_config(plaza, tmp_path, method='localvad')).train()
+    found = json.loads((tmp_path / 'calibrate/self_check.json').read_text())
+    assert set(found['weights']) == {'smm', 'action', 'appearance', 'attributes'}
+    assert set(found['auc_of_terms']) == set(found['weights'])
+
+
+def test_the_tool_tells_without_a_test_split(checked, plaza, tmp_path):
+    cfg = checked_config(plaza, checked)
+    cfg.dump(tmp_path / 'config.py')
+    process = begin(tmp_path / 'config.py', '--work-dir', checked, tool='self_check')
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    for kind in KINDS:
+        assert f'| {kind}: ' in out
+    assert 'found at 1 false alarms an hour' in out and (checked / 'self_check.png').exists()
+
+
+def test_a_config_without_the_stage_is_told(tmp_path):
+    process = begin(REPO / 'configs/attributes/plaza.py', tool='self_check')
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1 and 'expected one AnomaliesStage' in errors
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'stages.anomalies.moments': 0}, 'stages.anomalies.moments: expected a whole number'),
+        ({'stages.anomalies.kinds': {}}, 'stages.anomalies.kinds: expected names'),
+        ({'stages.anomalies.kinds.none': dict(type='Lying')}, "none of them 'none'"),
+        ({'stages.anomalies.kinds.faster.times': 1}, 'Faster.times'),
+        ({'stages.calibrate.false_alarms': 0}, 'false_alarms: expected above 0 an hour'),
+    ],
+)
+def test_bad_settings_are_refused_at_once(plaza, tmp_path, options, message):
+    cfg = checked_config(plaza, tmp_path)
+    if '{}' in str(options):
+        cfg.stages.anomalies.kinds = {}
+    else:
+        cfg.merge_from_dict(options)
+    with pytest.raises(ValueError, match=message):
+        RUNNERS.build(cfg)
+
+
+def test_videos_too_short_to_alter_are_told(plaza, tmp_path):
+    cfg = checked_config(plaza, tmp_path)
+    cfg.stages.anomalies.kinds = dict(faster=dict(type='Faster', times=6))
+    with pytest.raises(ValueError, match='no training video has an object with 36 frames before'):
+        RUNNERS.build(cfg).train()
