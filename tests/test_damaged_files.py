@@ -87,6 +87,16 @@ def test_captions_may_hold_any_character(tmp_path):
     assert read_captions(path) == [record]
 
 
+def test_a_mat_file_takes_no_more_memory_than_there_is_for_it(tmp_path, monkeypatch):
+    """A file of 200 bytes may claim gigabytes, and one of 200 kilobytes hold them."""
+    savemat(tmp_path / 'gt.mat', dict(gt=np.zeros((25 << 20,))), do_compression=True)
+    assert (tmp_path / 'gt.mat').stat().st_size < 1 << 20
+    assert mat_files.read_mat(tmp_path / 'gt.mat', 'gt').size == 25 << 20
+    monkeypatch.setattr(mat_files, '_MOST_BYTES', 250 << 20)
+    with pytest.raises(ValueError, match='gt.mat: not a MATLAB file scipy can read: MemoryError'):
+        mat_files.read_mat(tmp_path / 'gt.mat', 'gt')
+
+
 def test_masks_of_a_mat_file_are_looked_at(tmp_path):
     cells = np.empty((1, 3), object)
     cells[0] = [np.zeros((4, 5), np.uint8)] * 3

@@ -15,16 +15,20 @@ from types import SimpleNamespace
 
 import numpy as np
 
+# Of memory. A file of 200 bytes may claim an array of many gigabytes, which scipy takes at once.
+_MOST_BYTES = 2 << 30
 # Of each file it says whether there is the variable (0), as an array (1) or as cells (2), and of
 # which shape, then its array or those of its cells. Nothing is imported from the working folder.
 _CHILD = """
 import sys
 sys.path = [folder for folder in sys.path if folder]
+import resource
 from types import SimpleNamespace
 import numpy as np
 from scipy.io import loadmat, whosmat
 
-wanted, key, *files = sys.argv[1:]
+wanted, key, most, *files = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_DATA, (int(most),) * 2)
 # To what is no file numpy writes without asking for the place in it, which a pipe does not have.
 out = SimpleNamespace(write=sys.stdout.buffer.write)
 
@@ -97,7 +101,8 @@ def mat_shapes(files: Sequence[str | Path], key: str) -> Iterator[tuple[int, ...
 def _reader(wanted: str, files: Sequence[str | Path], key: str) -> Iterator[subprocess.Popen]:
     for file in files:
         Path(file).open('rb').close()
-    command = [sys.executable, '-W', 'ignore', '-c', _CHILD, wanted, key, *map(str, files)]
+    values = [wanted, key, str(_MOST_BYTES), *map(str, files)]
+    command = [sys.executable, '-W', 'ignore', '-c', _CHILD, *values]
     pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with subprocess.Popen(command, **pipes) as process:
         try:
