@@ -10,6 +10,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mmvad.engine import resolve_references
 from mmvad.preparation.plaza import write_plaza
 from mmvad.registry import RUNNERS
 
@@ -70,7 +71,10 @@ def tiny_config(
         }
     if name == 'plaza':
         cuts |= {'train_dataset.plaza': TINY_PLAZA, 'test_dataset.plaza': TINY_PLAZA}
+    if 'anomalies' in cfg.stages:
+        cuts |= {'stages.anomalies.moments': 4}
     cfg.merge_from_dict(cuts | options)
+    resolve_references(cfg)
     return cfg
 
 

@@ -39,7 +39,7 @@ def token_config(data: Path, work_dir: Path, weights: str, **options) -> Config:
         'test_dataset.pixel_masks': None,
         'stages.tubes.train_stride': 3,
     }
-    for part in ('proposer', 'model.tube.tokens'):
+    for part in ('proposer', 'tokens', 'model.tube.tokens'):
         cuts |= {f'{part}.{key}': value for key, value in detector.items()}
     return tiny_config(data, work_dir, 'ped2_tokens', **(cuts | options))
 
