@@ -418,7 +418,7 @@ class TestAttributes:
         ]
         items = list(TubeSweep(source, tubes, 6, pipeline, '01'))
         measured = [item['measurements'] for item in items]
-        assert [tuple(m['attributes'].shape) for m in measured] == [(2, 8), (3, 8)]
+        assert [tuple(m['attributes'].shape) for m in measured] == [(2, 18), (3, 18)]
         rows = tubes.at(8)
         table = AttributeMeter()(
             FrameObjects(source[3:], tubes.boxes[rows], tubes.objects[rows], '01', 8)
@@ -431,13 +431,26 @@ class TestAttributes:
                 *table['velocity'].T,
                 # In heights an object's own height is one.
                 100 * table['speed'] / table['height'],
+                *table['directions'].T,
                 *sizes,
                 table['view'][:, 1],
+                *table['view'].T,
             ],
             axis=1,
         )
         np.testing.assert_allclose(measured[1]['attributes'], expected, rtol=1e-6)
         np.testing.assert_allclose(measured[1]['sizes'], np.stack(sizes, axis=1), rtol=1e-6)
+
+    def test_directions_are_a_histogram_of_oriented_flow(self):
+        """Half the box goes right at 3 pixels a frame, a quarter up at 2; the rest stands."""
+        flow = np.zeros((40, 40, 2), np.float32)
+        flow[:, 20:, 0] = 3
+        flow[:20, :20, 1] = -2
+        box = np.array([[0, 0, 40, 40]], np.float32)
+        frames = [np.zeros((40, 40, 3), np.uint8)] * 3
+        found = AttributeMeter()(FrameObjects(frames, box, box, '01', 2), flow)['directions'][0]
+        # From 0 degrees, which is to the right, on in steps of 45; up is -90, as y goes down.
+        np.testing.assert_allclose(found, [1.5, 0, 0, 0, 0, 0, 0.5, 0], atol=1e-6)
 
     def test_nothing_needs_to_be_cropped_to_measure(self):
         pipeline = [dict(type='mmvad.MeasureAttributes'), dict(type='mmvad.PackTubeInputs')]

@@ -111,7 +111,8 @@ def read_config(
         if 'runner_type' in cfg:
             check_options(options, cfg, known_keys(cfg))
         cfg.merge_from_dict(dict(options))
-    resolve_references(cfg)
+    if 'runner_type' in cfg:
+        resolve_references(cfg)
     if work_dir:
         cfg.work_dir = work_dir
     elif not cfg.get('work_dir'):

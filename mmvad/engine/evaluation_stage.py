@@ -89,8 +89,9 @@ class EvaluationStage(BaseStage):
         found = read_regions(videos, self.min_region_area) if wanted else None
         if found is not None and found.specks:
             job.logger.info(
-                f'Pixel masks: {found.specks} component(s) of fewer than {found.min_region_area} '
-                f'pixels are no regions (stages.{self.name}.min_region_area)'
+                f'Stage {self.name}: pixel masks: {found.specks} component(s) of fewer than '
+                f'{found.min_region_area} pixels are no regions '
+                f'(stages.{self.name}.min_region_area)'
             )
         runner = build_runner(
             job,
