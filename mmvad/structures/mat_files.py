@@ -28,7 +28,9 @@ import numpy as np
 from scipy.io import loadmat, whosmat
 
 wanted, key, most, *files = sys.argv[1:]
-resource.setrlimit(resource.RLIMIT_DATA, (int(most),) * 2)
+hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+most = int(most) if hard == resource.RLIM_INFINITY else min(int(most), hard)
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 # To what is no file numpy writes without asking for the place in it, which a pipe does not have.
 out = SimpleNamespace(write=sys.stdout.buffer.write)
 
