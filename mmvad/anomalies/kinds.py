@@ -41,11 +41,9 @@ class BaseAnomaly(ABC):
 class _Retimed(BaseAnomaly):
     """Another time is shown where the object is; the rest goes on as it does."""
 
-    least_pace = 0.01
-
     def suits(self, moment: Moment) -> bool:
         # What stands still looks the same at every speed.
-        return bool(np.linalg.norm(moment.velocity) >= self.least_pace * moment.size[1])
+        return moment.moves
 
     @abstractmethod
     def when(self, offset: int) -> int:
@@ -53,7 +51,7 @@ class _Retimed(BaseAnomaly):
 
     def __call__(self, moment: Moment) -> tuple[list[np.ndarray], np.ndarray]:
         frames = moment.frames()
-        offsets = [self.when(offset) for offset in range(1 - moment.steps, 1)]
+        offsets = [self.when(offset) for offset in moment.offsets]
         # All the places where the object is seen, or would have been.
         ends = (min(offsets), max(offsets), 1 - moment.steps, 0)
         shifts = [moment.velocity * offset for offset in ends]
@@ -124,15 +122,13 @@ class _Moved(BaseAnomaly):
 
     erases = True
 
-    @abstractmethod
-    def alter(
-        self, moment: Moment, patch: np.ndarray, mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def alter(self, patch: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The patch and the mask as they are put there."""
+        return patch, mask
 
     def foot(self, moment: Moment) -> np.ndarray:
         """(2,) where the middle of its lower edge comes to be at the moment."""
-        return np.array([moment.object[[0, 2]].mean(), moment.object[3]])
+        return moment.foot
 
     def way(self, moment: Moment, offset: int) -> np.ndarray:
         """(2,) from where it comes to be at the moment to where it is at an offset."""
@@ -142,11 +138,11 @@ class _Moved(BaseAnomaly):
         frames = moment.frames()
         margin = grown(moment.object, 0.1)
         foot, box = self.foot(moment), None
-        for frame, offset in zip(frames, range(1 - moment.steps, 1), strict=True):
+        for frame, offset in zip(frames, moment.offsets, strict=True):
             if self.erases:
                 moment.erase(frame, offset)
             source = margin + np.tile(moment.velocity * offset, 2)
-            patch, mask = self.alter(moment, *moment.figure(offset, source))
+            patch, mask = self.alter(*moment.figure(offset, source))
             height, width = patch.shape[:2]
             corner = foot + self.way(moment, offset) - (width / 2, height)
             paste(frame, patch, mask, corner)
@@ -176,18 +172,13 @@ class Elsewhere(_Moved):
         like = np.abs(moment.places[:, 2] - height) < 0.5 * height
         used = moment.places[like if like.any() else slice(None), :2]
         away = np.linalg.norm(spots[:, None] - used[None], axis=2).min(axis=1)
-        # Any of the emptier half, so that places differ.
+        # Any of the emptiest quarter, so that places differ.
         good = np.flatnonzero(away >= np.quantile(away, 0.75))
         pick = int(moment.rng.choice(good))
         return spots[pick], float(away[pick])
 
     def foot(self, moment: Moment) -> np.ndarray:
         return self._emptiest(moment)[0]
-
-    def alter(
-        self, moment: Moment, patch: np.ndarray, mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return patch, mask
 
 
 @ANOMALIES.register_module()
@@ -204,9 +195,7 @@ class Resized(_Moved):
         self.times = times
         self.text = f'is {times:g} times as large'
 
-    def alter(
-        self, moment: Moment, patch: np.ndarray, mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def alter(self, patch: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size = [max(2, round(side * self.times)) for side in patch.shape[1::-1]]
         return tuple(
             cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in (patch, mask)
@@ -223,9 +212,7 @@ class Lying(_Moved):
         width, height = moment.size
         return bool(height > 1.3 * width)
 
-    def alter(
-        self, moment: Moment, patch: np.ndarray, mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def alter(self, patch: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         turn = cv2.ROTATE_90_CLOCKWISE
         return cv2.rotate(patch, turn), cv2.rotate(mask, turn)
 
@@ -237,15 +224,10 @@ class OnTheSpot(_Moved):
     text = 'moves its limbs and stays'
 
     def suits(self, moment: Moment) -> bool:
-        return bool(np.linalg.norm(moment.velocity) >= 0.01 * moment.size[1])
+        return moment.moves
 
     def way(self, moment: Moment, offset: int) -> np.ndarray:
         return np.zeros(2)
-
-    def alter(
-        self, moment: Moment, patch: np.ndarray, mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return patch, mask
 
 
 class _Drawn(BaseAnomaly):
@@ -271,11 +253,11 @@ class _Drawn(BaseAnomaly):
         side = moment.rng.choice([-1.0, 1.0])
         speed = np.array([side * self.pace, 0.0]) * moment.size[1]
         beside = np.array([side * (moment.size[0] / 2 + width / 2 + 2), 0.0])
-        foot = np.array([moment.object[[0, 2]].mean(), moment.object[3]]) + beside
+        foot = moment.foot + beside
         if not width / 2 < foot[0] < frames[0].shape[1] - width / 2:
             foot -= 2 * beside
         box = None
-        for frame, offset in zip(frames, range(1 - moment.steps, 1), strict=True):
+        for frame, offset in zip(frames, moment.offsets, strict=True):
             corner = foot + self.way(moment, offset, speed) - (width / 2, height)
             paste(frame, patch, mask, corner)
             box = np.concatenate([corner, corner + (width, height)])

@@ -46,13 +46,28 @@ class Moment:
         """(2,) width and height of the object."""
         return self.object[2:] - self.object[:2]
 
+    @property
+    def foot(self) -> np.ndarray:
+        """(2,) the middle of the object's lower edge."""
+        return np.array([self.object[[0, 2]].mean(), self.object[3]])
+
+    @property
+    def moves(self) -> bool:
+        """Whether the object goes at least a hundredth of its height a frame."""
+        return bool(np.linalg.norm(self.velocity) >= 0.01 * self.size[1])
+
+    @property
+    def offsets(self) -> range:
+        """Of the T frames, oldest first."""
+        return range(1 - self.steps, 1)
+
     def with_chance(self, rng: np.random.Generator) -> Moment:
         """The same moment, with other random numbers."""
         return replace(self, rng=rng)
 
     def frames(self) -> list[np.ndarray]:
         """The T frames as they are, oldest first; copies, to draw into."""
-        return [self.look(offset).copy() for offset in range(1 - self.steps, 1)]
+        return [self.look(offset).copy() for offset in self.offsets]
 
     def figure(self, offset: int, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What a box holds in the frame at an offset, as a patch and its mask.

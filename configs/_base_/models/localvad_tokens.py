@@ -1,7 +1,7 @@
 # LocalVAD at the sizes of localvad_small.py, whose branches look at tokens of a detector's feature
 # maps in place of pixels: the detector is frozen, ITAM learns from the captions on top of it.
 # What can be measured, and what the detector sees, is weighed as well.
-_base_ = './localvad_small.py'
+_base_ = ['./localvad_small.py', './measured.py']
 # Channels of the levels below, 64 + 128 + 64; the action branch also sees the optical flow.
 channels = 256
 backbone = dict(_delete_=True, type='TokenBackbone', grid=4, token_dim=128)
@@ -17,15 +17,7 @@ model = dict(
             levels=('backbone.0', 'backbone.1', 'neck.0'),
             grid=4,
         ),
-        measure=dict(
-            _delete_=True,
-            speed=dict(type='MeasureAttributes', quantities=('speed',)),
-            motion=dict(
-                type='MeasureAttributes', quantities=('velocity', 'width', 'height', 'foot')
-            ),
-            place=dict(type='MeasurePlace'),
-            tokens='${tokens}',
-        ),
+        measure=dict(_delete_=True, **_base_.measure),
     ),
     spatial=dict(
         data_preprocessor=None,
@@ -38,17 +30,7 @@ model = dict(
         context='place',
         terms=dict(
             _delete_=True,
-            speed=dict(type='NearestDistance', of='speed'),
-            motion=dict(type='NearestDistance', of='motion'),
-            tokens=dict(
-                type='NearestDistance',
-                of='tokens',
-                by_place=False,
-                standardize=True,
-                dims=128,
-                neighbours=1,
-                num_reference=8000,
-            ),
+            **_base_.terms,
             smm=dict(type='PredictionError', by_place=False),
             action=dict(
                 type='NearestDistance', of='action', by_place=False, dims=32, neighbours=100

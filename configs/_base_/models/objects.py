@@ -1,36 +1,8 @@
 # What can be measured on objects, and what a frozen detector sees in them, far from the nearest
 # training objects': nothing is trained.
+_base_ = './measured.py'
 model = dict(
     type='ObjectVAD',
-    tube=dict(
-        window=5,
-        horizon=1,
-        measure=dict(
-            speed=dict(type='MeasureAttributes', quantities=('speed',)),
-            # How large, where and how it moves, in one distance.
-            motion=dict(
-                type='MeasureAttributes', quantities=('velocity', 'width', 'height', 'foot')
-            ),
-            place=dict(type='MeasurePlace'),
-            tokens='${tokens}',
-        ),
-    ),
-    scorer=dict(
-        type='ObjectScorer',
-        context='place',
-        terms=dict(
-            speed=dict(type='NearestDistance', of='speed'),
-            motion=dict(type='NearestDistance', of='motion'),
-            # Among all training objects the one that is most like it, wherever that was.
-            tokens=dict(
-                type='NearestDistance',
-                of='tokens',
-                by_place=False,
-                standardize=True,
-                dims=128,
-                neighbours=1,
-                num_reference=8000,
-            ),
-        ),
-    ),
+    tube=dict(window=5, horizon=1, measure=_base_.measure),
+    scorer=dict(type='ObjectScorer', context='place', terms=_base_.terms),
 )
