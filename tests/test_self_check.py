@@ -7,10 +7,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from mmvad.datasets import MeasuredFrames
 from mmvad.methods.objects.altered import UNALTERED, AlteredMoments
 from mmvad.methods.objects.self_check import (
     Check,
-    FrameObjectValues,
     alarm_rarity,
     check_scorer,
 )
@@ -80,25 +80,24 @@ class TestCheck:
         assert alarm_rarity(10.0, 25.0) == pytest.approx(np.log(9_000))
 
 
-def frames(count: int, videos: int, kind: str, shift: float, seed: int) -> FrameObjectValues:
+def frames(count: int, videos: int, shift: float, seed: int) -> MeasuredFrames:
     """Frames of two objects each, whose values are off by so much in one of them."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(2 * count, 3)).astype(np.float32)
     values[::2, 0] += shift
     owners = np.sort(np.arange(count) % videos)
-    return FrameObjectValues(
+    return MeasuredFrames(
         dict(attributes=torch.from_numpy(values)),
         np.repeat(np.arange(count), 2),
         owners,
         np.concatenate([np.arange((owners == v).sum()) for v in range(videos)]),
-        np.full(count, kind),
         owners == videos - 1,
     )
 
 
 @pytest.mark.parametrize('videos', [1, 2, 7])
 def test_frames_are_scored_by_scorers_that_have_not_seen_their_video(videos, monkeypatch):
-    normal, altered = frames(300, videos, UNALTERED, 0, 0), frames(40, videos, 'off', 9, 1)
+    normal, altered = frames(300, videos, 0, 0), frames(40, videos, 9, 1)
     if videos == 1:
         normal.held_out[:240] = False
     scorer = ObjectScorer(dict(near=dict(type='NearestDistance', of='attributes')))
@@ -110,10 +109,10 @@ def test_frames_are_scored_by_scorers_that_have_not_seen_their_video(videos, mon
         return fit(self, values, owners, held_out)
 
     monkeypatch.setattr(ObjectScorer, 'fit', spy)
-    check = check_scorer(scorer, normal, altered)
+    check = check_scorer(scorer, normal, altered, np.full(40, 'off'))
     assert not scorer.fitted and len(seen) == 3
     # Each object is left out of one fit and no other.
-    for row in normal.values['attributes'].tolist():
+    for row in normal.measurements['attributes'].tolist():
         assert sum(tuple(row) in part for part in seen) == 2
     assert len(check.kinds) == 340 and (check.kinds == 'off').sum() == 40
     assert len(check.frames) == len(check.terms['near']) == 680

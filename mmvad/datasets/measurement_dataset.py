@@ -226,22 +226,21 @@ class MeasurementDataset(BaseDataset):
         marks = self.held_out(held_out)
         every = max(1, round(sum(map(len, self.tubes.values())) / count))
         parts, frames, videos, numbers, kept = [], [], [], [], []
+        before = 0
         for index, (video, tubes) in enumerate(self.tubes.items()):
-            for number in np.unique(tubes.frames)[::every].tolist():
-                rows = tubes.at(number)
-                frames.append(np.full(rows.stop - rows.start, len(numbers)))
-                videos.append(index)
-                numbers.append(number)
-                kept.append(bool(marks[video][rows.start]))
-            picked = np.isin(tubes.frames, np.unique(tubes.frames)[::every])
-            if picked.any():
-                parts.append(self._rows(video, np.flatnonzero(picked)))
+            picked = np.unique(tubes.frames)[::every]
+            rows = np.flatnonzero(np.isin(tubes.frames, picked))
+            if not len(rows):
+                continue
+            parts.append(self._rows(video, rows))
+            frames.append(before + np.searchsorted(picked, tubes.frames[rows]))
+            videos.append(np.full(len(picked), index))
+            numbers.append(picked)
+            kept.append(marks[video][np.searchsorted(tubes.frames, picked)])
+            before += len(picked)
         return MeasuredFrames(
             {name: torch.cat([part[name] for part in parts]) for name in self.names},
-            np.concatenate(frames),
-            np.array(videos),
-            np.array(numbers),
-            np.array(kept),
+            *map(np.concatenate, (frames, videos, numbers, kept)),
         )
 
     def _rows(self, video: str, rows: int | slice | np.ndarray) -> dict[str, Tensor]:

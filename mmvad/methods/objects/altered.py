@@ -40,6 +40,28 @@ class AlteredMoments:
     objects: np.ndarray
     measurements: dict[str, np.ndarray]
 
+    @classmethod
+    def joined(cls, parts: Sequence[AlteredMoments], names: Sequence[str]) -> AlteredMoments:
+        """Several as one, with the measurements that are named; without any object, measurements
+        without rows."""
+        starts = np.cumsum([0, *(len(part.kinds) for part in parts)])
+        items = [part.items + start for part, start in zip(parts, starts, strict=False)]
+        full = [part for part in parts if len(part.items)]
+        empty = np.zeros((0, 4), np.float32)
+        return cls(
+            kinds=np.concatenate([np.zeros(0, np.str_), *(part.kinds for part in parts)]),
+            frames=np.concatenate([np.zeros(0, np.int32), *(part.frames for part in parts)]),
+            regions=np.concatenate([empty, *(part.regions for part in parts)]),
+            items=np.concatenate([np.zeros(0, np.int32), *items]).astype(np.int32),
+            objects=np.concatenate([empty, *(part.objects for part in parts)]),
+            measurements={
+                name: np.concatenate([part.measurements[name] for part in full])
+                if full
+                else np.zeros((0, 0), np.float32)
+                for name in names
+            },
+        )
+
     def save(self, path: Path) -> None:
         """Write a ``.npz`` file, whole or not at all."""
         with atomic_path(path) as tmp:

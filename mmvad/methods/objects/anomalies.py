@@ -114,7 +114,7 @@ class AnomaliesStage(BaseStage):
                     parts.append(_measured(clips, proposer, model, video, int(frame)))
                     _keep_examples(clips, job.path / 'examples')
                     bar.update(1)
-                _joined(parts, model.measurements).save(path)
+                AlteredMoments.joined(parts, model.measurements).save(path)
                 job.folder.checkpoint()
 
     def _moments(
@@ -240,31 +240,6 @@ def _measured(
         objects=tubes.objects,
         measurements={
             name: np.concatenate(values)[back] for name, values in parts.items() if values
-        },
-    )
-
-
-def _joined(parts: Sequence[AlteredMoments], names: Sequence[str]) -> AlteredMoments:
-    """Several moments as one; without any, arrays without rows."""
-    sizes = np.cumsum([0, *(len(part.kinds) for part in parts)])
-    full = [part for part in parts if len(part.items)]
-    empty = np.zeros((0, 4), np.float32)
-    return AlteredMoments(
-        kinds=np.concatenate([np.zeros(0, np.str_), *(part.kinds for part in parts)]),
-        frames=np.concatenate([np.zeros(0, np.int32), *(part.frames for part in parts)]),
-        regions=np.concatenate([empty, *(part.regions for part in parts)]),
-        items=np.concatenate(
-            [
-                np.zeros(0, np.int32),
-                *(part.items + start for part, start in zip(parts, sizes, strict=False)),
-            ]
-        ).astype(np.int32),
-        objects=np.concatenate([empty, *(part.objects for part in parts)]),
-        measurements={
-            name: np.concatenate([part.measurements[name] for part in full])
-            if full
-            else np.zeros((0, 0), np.float32)
-            for name in names
         },
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from mmvad.models.scoring.context import LEAST_EXPLAINED
 from mmvad.registry import MODELS, STAGES
 from mmvad.structures import TubeSpec, tubes_path, write_json
 
-from .altered import UNALTERED, AlteredMoments
+from .altered import AlteredMoments
 from .model_file import build_model, config_text, write_model_file
-from .self_check import FrameObjectValues, alarm_rarity, check_scorer
+from .self_check import alarm_rarity, check_scorer
 
 
 @STAGES.register_module()
@@ -119,26 +120,10 @@ class CalibrateStage(BaseStage):
         """Weigh the terms by what they find of anomalies that were made; see
         :mod:`~mmvad.methods.objects.self_check`."""
         normal = dataset.whole_frames(self.num_tubes, self.held_out)
-        altered = _altered(job, dataset, model.measurements)
-        of_normal, of_altered = (
-            FrameObjectValues(
-                values={
-                    name: value.cpu()
-                    for name, value in model.all_quantities(frames.measurements).items()
-                },
-                frames=frames.frames,
-                videos=frames.videos,
-                numbers=frames.numbers,
-                kinds=kinds,
-                held_out=frames.held_out,
-            )
-            for frames, kinds in (
-                (normal, np.full(len(normal.videos), UNALTERED)),
-                altered,
-            )
+        altered, kinds = _altered(job, dataset, model.measurements)
+        check = check_scorer(
+            model.scorer, *(_looked_at(model, frames) for frames in (normal, altered)), kinds
         )
-        check = check_scorer(model.scorer.cpu(), of_normal, of_altered)
-        model.to(get_device())
         given = {name: term.weight for name, term in model.scorer.terms.items()}
         chosen = check.choose(given)
         model.scorer.weigh(chosen)
@@ -168,29 +153,26 @@ def _altered(
     job: Job, dataset: MeasurementDataset, names: Sequence[str]
 ) -> tuple[MeasuredFrames, np.ndarray]:
     """The frames in which something was made to go wrong, and (F,) what."""
-    parts, videos = [], []
-    for number, video in enumerate(dataset.videos.lengths):
-        parts.append(AlteredMoments.load(tubes_path(job.inputs['anomalies'].path, video), names))
-        videos.append(np.full(len(parts[-1].kinds), number))
-    starts = np.cumsum([0, *map(len, videos)])
-    kinds = np.concatenate([part.kinds for part in parts])
-    items = [part.items + start for part, start in zip(parts, starts, strict=False)]
-    full = [part for part in parts if len(part.items)]
-    if not full:
-        raise ValueError(
-            f'{job.inputs["anomalies"].path}: no object was found in any frame of made anomalies'
-        )
-    measured = {
-        name: torch.from_numpy(np.concatenate([part.measurements[name] for part in full]))
-        for name in names
-    }
+    folder = job.inputs['anomalies'].path
+    parts = [
+        AlteredMoments.load(tubes_path(folder, video), names) for video in dataset.videos.lengths
+    ]
+    joined = AlteredMoments.joined(parts, names)
+    if not len(joined.items):
+        raise ValueError(f'{folder}: no object was found in any frame of made anomalies')
     return MeasuredFrames(
-        measured,
-        np.concatenate(items),
-        np.concatenate(videos),
-        np.concatenate([part.frames for part in parts]),
-        np.zeros(len(kinds), bool),
-    ), kinds
+        {name: torch.from_numpy(values) for name, values in joined.measurements.items()},
+        joined.items,
+        np.repeat(np.arange(len(parts)), [len(part.kinds) for part in parts]),
+        joined.frames,
+        np.zeros(len(joined.kinds), bool),
+    ), joined.kinds
+
+
+def _looked_at(model: ObjectVAD, frames: MeasuredFrames) -> MeasuredFrames:
+    """The same frames with the quantities that terms look at, on the CPU."""
+    values = model.all_quantities(frames.measurements)
+    return replace(frames, measurements={name: value.cpu() for name, value in values.items()})
 
 
 def training_measurements(

@@ -16,6 +16,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from mmvad.datasets import MeasuredFrames
 from mmvad.models import ObjectScorer
 from mmvad.models.scoring import TailProbability
 
@@ -28,34 +29,14 @@ _LEAST_GAIN = 0.01
 
 
 @dataclass(frozen=True)
-class FrameObjectValues:
-    """Objects of some frames and what the terms look at.
-
-    Args:
-        values: Quantity to (n, ...).
-        frames: (n,) which of the F frames each object is in.
-        videos: (F,) number of the video of each frame.
-        numbers: (F,) number of each frame in its video.
-        kinds: (F,) what was done to it.
-        held_out: (F,) bool, frames that no part of the model learned from.
-    """
-
-    values: Mapping[str, Tensor]
-    frames: np.ndarray
-    videos: np.ndarray
-    numbers: np.ndarray
-    kinds: np.ndarray
-    held_out: np.ndarray
-
-
-@dataclass(frozen=True)
 class Check:
     """Surprisals of normal and of altered frames, each by a scorer that has not seen their video.
 
     Args:
         terms: Term to surprisals (n,), of the objects of all frames.
         frames: (n,) which of the F frames each is in.
-        videos, kinds: (F,), see :class:`FrameObjectValues`.
+        videos: (F,) number of the video of each frame.
+        kinds: (F,) what was done to it.
     """
 
     terms: Mapping[str, np.ndarray]
@@ -169,39 +150,45 @@ class Check:
 
 
 def check_scorer(
-    scorer: ObjectScorer, normal: FrameObjectValues, altered: FrameObjectValues
+    scorer: ObjectScorer, normal: MeasuredFrames, altered: MeasuredFrames, kinds: np.ndarray
 ) -> Check:
     """Score normal and altered frames by scorers that are fitted without their part of the videos.
 
     Args:
         scorer: Its settings are taken; it is left as it is.
-        normal: Training frames as they are, video by video in the order of time.
+        normal: Training frames as they are, video by video in the order of time, whose
+            measurements are the quantities that terms look at.
         altered: Frames of the same videos in which something was made to go wrong.
+        kinds: (F,) what was done to the latter.
 
     Raises:
         ValueError: If there are too few objects to fit.
     """
+    unaltered = np.full(len(normal.videos), UNALTERED)
     folds = _folds(normal.videos, normal.held_out)
     altered_folds = _nearest_fold(normal, folds, altered)
     parts = []
     for fold in np.unique(folds):
-        fitted = copy.deepcopy(scorer)
+        fitted = copy.deepcopy(scorer).cpu()
         rest = folds[normal.frames] != fold
         fitted.fit(
-            _rows(normal.values, rest),
+            _rows(normal.measurements, rest),
             torch.from_numpy(normal.videos[normal.frames][rest]),
             torch.from_numpy(normal.held_out[normal.frames][rest]),
         )
-        for these, own in ((normal, folds), (altered, altered_folds)):
+        for these, own, done in (
+            (normal, folds, unaltered),
+            (altered, altered_folds, kinds),
+        ):
             chosen = own == fold
             rows = chosen[these.frames]
-            found = fitted(_rows(these.values, rows))
+            found = fitted(_rows(these.measurements, rows))
             parts.append(
                 (
                     {name: found[name].numpy() for name in scorer.terms},
                     (np.cumsum(chosen) - 1)[these.frames[rows]],
                     these.videos[chosen],
-                    these.kinds[chosen],
+                    done[chosen],
                 )
             )
     starts = np.cumsum([0, *(len(videos) for _, _, videos, _ in parts)])
@@ -241,9 +228,7 @@ def _folds(videos: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     return folds
 
 
-def _nearest_fold(
-    normal: FrameObjectValues, folds: np.ndarray, altered: FrameObjectValues
-) -> np.ndarray:
+def _nearest_fold(normal: MeasuredFrames, folds: np.ndarray, altered: MeasuredFrames) -> np.ndarray:
     """(F,) folds of altered frames: those of the normal frames nearest in time."""
     found = np.zeros(len(altered.videos), int)
     for video in np.unique(altered.videos):
