@@ -1,12 +1,13 @@
 """What finds the objects of a frame, the geometry of their tubes, and what a detector sees."""
 
 from .base import BaseProposer
-from .detector import MMDetDetector
+from .detector import REMEMBERED, MMDetDetector
 from .foreground_proposer import ForegroundProposer
 from .mmdet_proposer import MMDetProposer
 from .tokens import CutTubeTokens, MeasureTokens
 
 __all__ = [
+    'REMEMBERED',
     'BaseProposer',
     'CutTubeTokens',
     'ForegroundProposer',

@@ -5,6 +5,9 @@ Shape letters: H x W the frame, n boxes, C channels and h x w the size of a map.
 
 from __future__ import annotations
 
+import json
+import os
+import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +30,11 @@ from .onnx_forward import check_runtime, forward_by_onnx
 
 # What a detector gives feature maps by.
 PARTS = ('backbone', 'neck')
+#: Of so many of the last frames a detector knows what it saw: who finds objects may be ahead, in
+#: another thread, of who cuts tokens out of the same frames. More would cost memory.
+REMEMBERED = 3
+# MMEngine's default scope is one for all threads.
+_SCOPE = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -73,10 +81,9 @@ class MMDetDetector:
     ) -> None:
         check_runtime(runtime)
         # Here, so that other proposers and stored proposals work without mmdet.
-        from mmdet.apis import inference_detector, init_detector
+        from mmdet.apis import init_detector
         from mmdet.utils import get_test_pipeline_cfg
 
-        self._inference = inference_detector
         device = device or get_device()
         if '::' in config:
             detector_cfg = get_config(config)
@@ -86,7 +93,7 @@ class MMDetDetector:
             raise FileNotFoundError(f'proposer.config: {config}: no such file')
         # Read the weights first: building a detector takes a while.
         state = read_weights(checkpoint)
-        with DefaultScope.overwrite_default_scope('mmdet'):
+        with _SCOPE, DefaultScope.overwrite_default_scope('mmdet'):
             self.model = init_detector(
                 detector_cfg, None, palette='random', device=device, cfg_options=cfg_options
             )
@@ -99,27 +106,41 @@ class MMDetDetector:
                     step['scale'] = tuple(step['scale'])
             self.pipeline = Compose(pipeline)
         load_fitting_weights(self.model, state, checkpoint)
-        self._found: dict[str, Any] = {}
+        # The hooks do not know the detector itself, which would never be freed at once.
+        found: dict[str, Any] = {}
+        self._found = found
         for part in PARTS:
             module = getattr(self.model, part, None)
             if isinstance(module, nn.Module):
                 module.register_forward_hook(
-                    lambda _, __, out, part=part: self._found.__setitem__(part, out)
+                    lambda _, __, out, part=part: found.__setitem__(part, out)
                 )
         if runtime == 'onnx':
-            forward_by_onnx(self.model, self._found, config)
-        self._last: tuple[weakref.ref, Seen] | None = None
+            forward_by_onnx(self.model, found, config)
+        self._last: list[tuple[weakref.ref, Seen]] = []
 
     def __call__(self, frame: np.ndarray) -> Seen:
-        """Look at a (H, W, 3) uint8 BGR frame; at the same one several times in a row once only."""
-        if self._last is None or self._last[0]() is not frame:
-            self._last = weakref.ref(frame), self._look(frame)
-        return self._last[1]
+        """Look at a (H, W, 3) uint8 BGR frame; once only while it is there and among the last
+        :data:`REMEMBERED`, from whichever thread."""
+        seen = self._known(frame)
+        if seen is None:
+            with _SCOPE:
+                # Another thread may have looked meanwhile.
+                seen = self._known(frame)
+                if seen is None:
+                    seen = self._look(frame)
+                    alive = [(ref, known) for ref, known in self._last if ref() is not None]
+                    self._last = [*alive[1 - REMEMBERED :], (weakref.ref(frame), seen)]
+        return seen
+
+    def _known(self, frame: np.ndarray) -> Seen | None:
+        return next((known for ref, known in self._last if ref() is frame), None)
 
     def _look(self, frame: np.ndarray) -> Seen:
         self._found.clear()
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            sample = self._inference(self.model, frame, self.pipeline)
+        with DefaultScope.overwrite_default_scope('mmdet'), torch.no_grad():
+            data = self.pipeline(dict(img=frame, img_id=0))
+            (sample,) = self.model.test_step({key: [value] for key, value in data.items()})
         # Pixels of the frame to those of the input, and on to cells of each map; what is padded is
         # to the right and below.
         resized = torch.tensor(sample.scale_factor, dtype=torch.float32)
@@ -135,3 +156,34 @@ class MMDetDetector:
                 cells = torch.tensor([level.shape[3] / width, level.shape[2] / height])
                 scales[name] = resized * cells
         return Seen(sample.pred_instances, maps, scales)
+
+
+# Detectors that are in use, by what they were made of, and the one that was asked for last:
+# transforms are built for every video, and a detector takes seconds.
+_DETECTORS: weakref.WeakValueDictionary[str, MMDetDetector] = weakref.WeakValueDictionary()
+_LAST: list[MMDetDetector] = []
+
+
+def shared_detector(
+    config: str,
+    checkpoint: str,
+    device: str | None = None,
+    cfg_options: dict | None = None,
+    runtime: str = 'torch',
+) -> MMDetDetector:
+    """A detector, the same one for all who ask for the same: they share its pass over a frame.
+
+    See :class:`MMDetDetector`. A file that was written anew makes another detector.
+    """
+    settings = dict(device=device or get_device(), cfg_options=cfg_options, runtime=runtime)
+    files = [
+        (os.path.abspath(file), os.stat(file).st_mtime_ns) if Path(file).is_file() else file
+        for file in (config, checkpoint)
+    ]
+    # As JSON: a model file holds tuples as lists.
+    key = json.dumps([files, settings], sort_keys=True, default=str)
+    detector = _DETECTORS.get(key)
+    if detector is None:
+        detector = _DETECTORS[key] = MMDetDetector(config, checkpoint, **settings)
+    _LAST[:] = [detector]
+    return detector

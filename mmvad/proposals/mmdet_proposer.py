@@ -8,7 +8,7 @@ from torchvision.ops import nms
 from mmvad.registry import PROPOSERS
 
 from .base import BaseProposer
-from .detector import MMDetDetector
+from .detector import shared_detector
 
 
 @PROPOSERS.register_module()
@@ -46,7 +46,8 @@ class MMDetProposer(BaseProposer):
     ) -> None:
         super().__init__(**kwargs)
         self.score_thr, self.nms_iou, self.min_side = score_thr, nms_iou, min_side
-        self.detector = MMDetDetector(config, checkpoint, device, cfg_options, runtime)
+        # Tokens cut out of the same frames by the same detector cost no second pass.
+        self.detector = shared_detector(config, checkpoint, device, cfg_options, runtime)
 
     def detect(self, frame: np.ndarray) -> np.ndarray:
         found = self.detector(frame).instances

@@ -8,34 +8,18 @@ levels together, h x w the size of an optical flow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cachetools import LRUCache
 from mmcv.transforms import BaseTransform
 from torch import Tensor
 from torchvision.ops import roi_align
 
 from mmvad.registry import TRANSFORMS
 
-from .detector import MMDetDetector
+from .detector import MMDetDetector, shared_detector
 from .onnx_forward import check_runtime
-
-# The detector that was asked for last. Transforms are built for every video, and a detector takes
-# seconds; several that look with the same one share it, and its pass over a frame.
-_DETECTORS: LRUCache = LRUCache(1)
-
-
-def shared_detector(config: str, checkpoint: str, **settings: Any) -> MMDetDetector:
-    """A detector, the same one while the same is asked for; see :class:`MMDetDetector`."""
-    files = [Path(file) for file in (config, checkpoint)]
-    stamps = [file.stat().st_mtime_ns if file.is_file() else None for file in files]
-    key = repr((config, checkpoint, settings, stamps))
-    if key not in _DETECTORS:
-        _DETECTORS[key] = MMDetDetector(config, checkpoint, **settings)
-    return _DETECTORS[key]
 
 
 class TokenTransform(BaseTransform):
@@ -82,18 +66,21 @@ class TokenTransform(BaseTransform):
         )
         self.levels = None if levels is None else tuple(levels)
         self.grid = grid
+        self._detector: MMDetDetector | None = None
         # Each frame with its maps (1, C, h, w) and, of each, the scale (2,) of pixels to its cells.
         self._kept: list[tuple[np.ndarray, list[tuple[Tensor, Tensor]]]] = []
 
     def __getstate__(self) -> dict:
         # The maps are of frames that a copy in another process will not see.
-        return dict(self.__dict__, _kept=[])
+        return dict(self.__dict__, _kept=[], _detector=None)
 
     @property
     def detector(self) -> MMDetDetector:
         """Built when it is first needed, in the process that needs it: a loader's workers get a
         copy of the transform."""
-        return shared_detector(**self.settings)
+        if self._detector is None:
+            self._detector = shared_detector(**self.settings)
+        return self._detector
 
     @torch.no_grad()
     def cut(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
