@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,7 @@ from mmvad.evaluation.functional import ScorePolicy, VideoScores, score_video
 from mmvad.evaluation.samples import chosen_channel
 from mmvad.methods.objects import (
     build_model,
-    find_tubes,
-    measure_tubes,
+    find_and_measure,
     read_model_file,
     trained_model,
 )
@@ -244,42 +243,43 @@ class VADInferencer:
         """None where the video is left out, for what shows when it is read; other faults are of
         the program or the model, and would leave out every video."""
         model = self.model
-        with self._leaving_out(video, skip):
-            tubes = find_tubes(
-                frames,
-                self.proposer,
-                model.tube.first_scored,
-                note=lambda text: print_log(f'{video}: {text}', 'current', logging.WARNING),
-                name=video,
-            )
+        parts: list[ObjectTubes] = []
+        scores: dict[str, list[torch.Tensor]] = {channel: [] for channel in model.scorer.channels}
+        with closing(self._measured(video, frames, skip)) as measured_parts:
+            for tubes, measured in measured_parts:
+                with self._of_file():
+                    found = model.score(measured)
+                parts.append(tubes)
+                for channel, values in found.items():
+                    scores[channel].append(values.cpu())
         if video in self.skipped:
             return None
-        scores = {channel: np.zeros(len(tubes), np.float32) for channel in model.scorer.channels}
-        for rows, measured in self._measured(video, frames, tubes, skip):
-            with self._of_file():
-                found = model.score(measured)
-            for channel, values in found.items():
-                scores[channel][rows] = values.cpu().numpy()
-        if video in self.skipped:
-            return None
+        objects = np.concatenate([np.zeros((0, 4), np.float32), *(part.objects for part in parts)])
         details = score_video(
-            tubes.frames,
-            scores,
+            np.concatenate([np.zeros(0, np.int32), *(part.frames for part in parts)]),
+            {channel: torch.cat([torch.zeros(0), *v]).numpy() for channel, v in scores.items()},
             len(frames),
             model.scorer.floors,
             model.tube.first_scored,
-            boxes=tubes.objects,
-            tubes=np.arange(len(tubes)),
+            boxes=objects,
+            tubes=np.arange(len(objects)),
             policy=self.policy,
         )
         return VideoResult(video, details.final[self.channel], self.channel, details)
 
     def _measured(
-        self, video: str, frames: Sequence[np.ndarray], tubes: ObjectTubes, skip: bool
-    ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
+        self, video: str, frames: Sequence[np.ndarray], skip: bool
+    ) -> Iterator[tuple[ObjectTubes, dict[str, torch.Tensor]]]:
         # What is raised where this is iterated does not come by here.
         with self._leaving_out(video, skip):
-            yield from measure_tubes(frames, tubes, self.model, video, self.batch_size)
+            yield from find_and_measure(
+                frames,
+                self.proposer,
+                self.model,
+                video,
+                self.batch_size,
+                note=lambda text: print_log(f'{video}: {text}', 'current', logging.WARNING),
+            )
 
 
 def _built(proposer: BaseProposer | Mapping[str, Any] | None) -> BaseProposer:

@@ -6,7 +6,7 @@ from .measurement_dataset import MeasuredFrames, MeasurementDataset
 from .pipelines import inference_pipeline, text_pipeline, training_pipeline
 from .samplers import EpochSubsetSampler
 from .token_dataset import TokenDataset, token_names
-from .tube_dataset import TubeDataset, TubeSweep
+from .tube_dataset import TubeDataset, TubePipeline, TubeSweep
 from .video_dataset import VideoDataset
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     'MeasurementDataset',
     'TokenDataset',
     'TubeDataset',
+    'TubePipeline',
     'TubeSweep',
     'VideoDataset',
     'inference_pipeline',

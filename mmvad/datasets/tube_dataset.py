@@ -185,19 +185,50 @@ class TubeDataset(BaseDataset):
         return [index for at in rounds for queue in queues for index in queue[at : at + size]]
 
 
+class TubePipeline:
+    """From the tubes of one frame to what a model takes.
+
+    Args:
+        steps: T, steps of a tube.
+        pipeline: Transforms; they start from ``dict(imgs, boxes, objects, video, frame)``. Where
+            they need frames before a tube's first step (``context``), ``imgs`` holds those too.
+        video: Name of the video.
+
+    Attributes:
+        depth: Frames that ``imgs`` holds.
+    """
+
+    def __init__(self, steps: int, pipeline: list[dict], video: str) -> None:
+        self.video = video
+        self.transform = Compose([TRANSFORMS.build(t) for t in pipeline])
+        self.depth = steps + max(getattr(t, 'context', 0) for t in self.transform.transforms)
+
+    def __call__(
+        self, frame: int, imgs: list[np.ndarray], boxes: np.ndarray, objects: np.ndarray
+    ) -> dict:
+        """What the pipeline makes of the n tubes of a frame.
+
+        Args:
+            frame: Its number.
+            imgs: ``depth`` frames (H, W, 3), it last.
+            boxes, objects: (n, 4), as :class:`~mmvad.structures.ObjectTubes` holds them.
+        """
+        return self.transform(
+            dict(imgs=imgs, boxes=boxes, objects=objects, video=self.video, frame=int(frame))
+        )
+
+
 class TubeSweep(IterableDataset):
     """The tubes of one video, frame by frame; each frame is decoded once.
 
-    An item is what the pipeline makes of ``dict(imgs, boxes, objects, video, frame)``, with
-    ``tubes`` added: the slice of the frame's tubes. A loader with several workers gives each a
-    stretch of the video, so items then come in another order.
+    An item is what :class:`TubePipeline` makes of a frame's, with ``tubes`` added: the slice of
+    these. A loader with several workers gives each a stretch of the video, so items then come in
+    another order.
 
     Args:
         source: The video's frames.
         tubes: Its objects.
-        steps: T, steps of a tube.
-        pipeline: Transforms; where they need frames before a tube's first step (``context``),
-            ``imgs`` holds those too.
+        steps, pipeline: See :class:`TubePipeline`.
         video: Its name.
     """
 
@@ -209,9 +240,9 @@ class TubeSweep(IterableDataset):
         pipeline: list[dict],
         video: str,
     ) -> None:
-        self.source, self.tubes, self.video = source, tubes, video
-        self.pipeline = Compose([TRANSFORMS.build(t) for t in pipeline])
-        self.depth = steps + max(getattr(t, 'context', 0) for t in self.pipeline.transforms)
+        self.source, self.tubes = source, tubes
+        self.pipeline = TubePipeline(steps, pipeline, video)
+        self.depth = self.pipeline.depth
 
     def __iter__(self) -> Iterator[dict]:
         wanted = np.unique(self.tubes.frames)
@@ -220,13 +251,5 @@ class TubeSweep(IterableDataset):
             wanted = np.array_split(wanted, worker.num_workers)[worker.id]
         for frame, imgs in sweep(self.source, wanted, self.depth):
             rows = self.tubes.at(frame)
-            item = self.pipeline(
-                dict(
-                    imgs=imgs,
-                    boxes=self.tubes.boxes[rows],
-                    objects=self.tubes.objects[rows],
-                    video=self.video,
-                    frame=int(frame),
-                )
-            )
+            item = self.pipeline(frame, imgs, self.tubes.boxes[rows], self.tubes.objects[rows])
             yield dict(item, tubes=rows)

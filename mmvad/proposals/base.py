@@ -47,7 +47,10 @@ class BaseProposer(ABC):
         """
 
     def propose(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The next frame's crop boxes and merged objects, both (N, 4) float32."""
+        """The next frame's crop boxes and merged objects, both (N, 4) float32.
+
+        All frames of a video come from one thread, which need not be that of :meth:`start`.
+        """
         objects = merge_overlapping(self.detect(frame), self.min_overlap, self.merge)
         if len(objects) > self.max_objects:
             area = (objects[:, 2:] - objects[:, :2]).prod(axis=1)

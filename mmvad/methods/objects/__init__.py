@@ -6,7 +6,7 @@ from .calibrate import CalibrateStage
 from .features import FeaturesStage, store_measurements
 from .model_file import build_model, read_model_file, trained_model
 from .stored import stored_measurements
-from .sweeps import find_tubes, measure_tubes
+from .sweeps import find_and_measure, find_tubes, measure_tubes
 from .test import TestStage
 from .tubes import TubesStage
 
@@ -18,6 +18,7 @@ __all__ = [
     'TestStage',
     'TubesStage',
     'build_model',
+    'find_and_measure',
     'find_tubes',
     'measure_tubes',
     'read_model_file',

@@ -1,22 +1,41 @@
-"""Sweeps over one video: from frames to tubes, and from tubes to what is measured on them.
+"""Sweeps over one video: from frames to tubes, from tubes to what is measured on them, and both at
+once.
 
-Stages and the inferencer go through videos with these, so both get the same.
+Stages go through videos with the first two, whose results they keep apart; the inferencer with the
+third, which gives the same.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mmvad.datasets import FrameCheck, FrameLimits, FrameSource, TubeSweep, inference_pipeline
+from mmvad.datasets import (
+    FrameCheck,
+    FrameLimits,
+    FrameSource,
+    TubePipeline,
+    TubeSweep,
+    inference_pipeline,
+    sweep,
+)
 from mmvad.models import ObjectVAD
-from mmvad.proposals import BaseProposer
+from mmvad.proposals import REMEMBERED, BaseProposer
 from mmvad.structures import ObjectTubes
+
+# Frames whose objects are looked for before they are asked for. What a detector saw in them must
+# not be forgotten until it is.
+_AHEAD = REMEMBERED - 1
+
+Item = TypeVar('Item')
 
 
 def find_tubes(
@@ -42,24 +61,39 @@ def find_tubes(
     Raises:
         ValueError: If frames cannot be read, or too many of them show nothing.
     """
+    found = {}
+    # Before the sweep: at its end, a video file would be opened once more for it.
+    shape = frames[0].shape[:2]
+    for number, _, boxes, objects in _found(frames, proposer, first, stride, 1, note, name):
+        found[number] = boxes, objects
+        step()
+    return ObjectTubes.from_frames(found, len(frames), shape)
+
+
+def _found(
+    frames: Sequence[np.ndarray],
+    proposer: BaseProposer,
+    first: int,
+    stride: int,
+    depth: int,
+    note: Callable[[str], Any],
+    name: str,
+) -> Iterator[tuple[int, list[np.ndarray], np.ndarray, np.ndarray]]:
+    """Every ``stride``-th frame's number, it with those before it, ``depth`` in all, its boxes and
+    its objects; at the end the frames are judged. See :func:`find_tubes`."""
     source = frames if isinstance(frames, FrameSource) else None
     limits = source.limits if source else FrameLimits()
     proposer.start(frames)
-    found, check = {}, FrameCheck()
-    # Before the sweep: at its end, a video file would be opened once more for it.
-    shape = frames[0].shape[:2]
-    for number in range(first, len(frames), stride):
-        frame = frames[number]
-        check.look(frame)
-        found[number] = proposer.propose(frame)
-        step()
+    check = FrameCheck()
+    for number, imgs in sweep(frames, range(first, len(frames), stride), depth):
+        check.look(imgs[-1])
+        yield number, imgs, *proposer.propose(imgs[-1])
     check.refuse(source.path if source else name, limits, source.scaled_from if source else None)
     remarks = check.remarks(limits)
     if source and source.damaged:
         remarks.append(f'{source.damaged} frames do not decode whole')
     for remark in remarks:
         note(remark)
-    return ObjectTubes.from_frames(found, len(frames), shape)
 
 
 def measure_tubes(
@@ -86,8 +120,84 @@ def measure_tubes(
     sweep = TubeSweep(frames, tubes, model.tube.steps, inference_pipeline(model.tube), video)
     for items in _batches(DataLoader(sweep, batch_size=None, num_workers=num_workers), batch_size):
         rows = np.concatenate([np.arange(i['tubes'].start, i['tubes'].stop) for i in items])
-        measured = model.extract(_join(items))
-        yield rows, {name: measured[name].cpu() for name in model.measurements}
+        yield rows, _extracted(model, items)
+
+
+def find_and_measure(
+    frames: Sequence[np.ndarray],
+    proposer: BaseProposer,
+    model: ObjectVAD,
+    video: str,
+    batch_size: int = 64,
+    note: Callable[[str], Any] = lambda text: None,
+) -> Iterator[tuple[ObjectTubes, dict[str, Tensor]]]:
+    """What :func:`find_tubes` and then :func:`measure_tubes` give, in one sweep: each frame is
+    decoded once, and a detector that gives both boxes and tokens looks at it once.
+
+    The objects of the next frames are looked for in a thread, while those of this one are measured.
+
+    Args:
+        frames: (H, W, 3) uint8 BGR, looked up by number.
+        proposer: Finds the objects; it was fitted to the split.
+        model: Measures, on its device.
+        video: Its name.
+        batch_size: Tubes in one forward pass, at least.
+        note: Called with what a person should know of the frames, at the end.
+
+    Yields:
+        The tubes of some frames, in order, and name to (n, ...) of these on the CPU.
+
+    Raises:
+        ValueError: If frames cannot be read or, at the end, too many of them show nothing.
+    """
+    tube, shape = model.tube, frames[0].shape[:2]
+    pipeline = TubePipeline(tube.steps, inference_pipeline(tube), video)
+    found = _found(frames, proposer, tube.first_scored, 1, pipeline.depth, note, video)
+    with closing(_ahead(found, _AHEAD)) as looked_at:
+        for batch in _batches(_measured(looked_at, pipeline, len(frames), shape), batch_size):
+            held = {int(t.frames[0]): (t.boxes, t.objects) for t in (i['found'] for i in batch)}
+            tubes = ObjectTubes.from_frames(held, len(frames), shape)
+            yield tubes, _extracted(model, batch)
+
+
+def _measured(
+    looked_at: Iterable[tuple[int, list[np.ndarray], np.ndarray, np.ndarray]],
+    pipeline: TubePipeline,
+    num_frames: int,
+    frame_shape: tuple[int, int],
+) -> Iterator[dict[str, Any]]:
+    """What the pipeline makes of each frame with tubes, and these: as ``found``, and which of them
+    as ``tubes``."""
+    for number, imgs, boxes, objects in looked_at:
+        if len(boxes):
+            found = ObjectTubes.from_frames({number: (boxes, objects)}, num_frames, frame_shape)
+            item = pipeline(number, imgs, found.boxes, found.objects)
+            yield dict(item, found=found, tubes=slice(0, len(found)))
+
+
+def _ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
+    """Go through an iterator in a thread, ``count`` items ahead of whoever takes them.
+
+    What it raises is raised here, at its place. When this is closed the thread is gone.
+    """
+    end = object()
+    futures: deque[Future] = deque()
+    with ThreadPoolExecutor(1, 'ahead') as pool:
+        try:
+            for _ in range(count):
+                futures.append(pool.submit(next, items, end))
+            while (item := futures.popleft().result()) is not end:
+                futures.append(pool.submit(next, items, end))
+                yield item
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _extracted(model: ObjectVAD, items: list[dict]) -> dict[str, Tensor]:
+    """What is measured on the tubes of several frames, on the CPU."""
+    measured = model.extract(_join(items))
+    return {name: measured[name].cpu() for name in model.measurements}
 
 
 def _batches(items: Iterable[dict], batch_size: int) -> Iterator[list[dict]]:
