@@ -169,6 +169,8 @@ class OnnxForward:
         options = SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors
+        # Threads that wait for work by spinning would take the core from who measures meanwhile.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         provider = PROVIDERS[self.device.type]
         where = {'device_id': self.device.index or 0} if self.device.type == 'cuda' else {}
         session = InferenceSession(self._graph, options, providers=[(provider, where)])
