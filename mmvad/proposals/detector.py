@@ -30,8 +30,9 @@ from .onnx_forward import check_runtime, forward_by_onnx
 
 # What a detector gives feature maps by.
 PARTS = ('backbone', 'neck')
-#: Of so many of the last frames a detector knows what it saw: who finds objects may be ahead, in
-#: another thread, of who cuts tokens out of the same frames. More would cost memory.
+#: Of so many of the last frames that a thread showed it a detector knows what it saw: who finds
+#: objects may be ahead, in a thread, of who cuts tokens out of the same frames. More would cost
+#: memory.
 REMEMBERED = 3
 # MMEngine's default scope is one for all threads.
 _SCOPE = threading.RLock()
@@ -117,11 +118,12 @@ class MMDetDetector:
                 )
         if runtime == 'onnx':
             forward_by_onnx(self.model, found, config)
-        self._last: list[tuple[weakref.ref, Seen]] = []
+        # Thread, frame and what was seen in it.
+        self._last: list[tuple[int, weakref.ref, Seen]] = []
 
     def __call__(self, frame: np.ndarray) -> Seen:
-        """Look at a (H, W, 3) uint8 BGR frame; once only while it is there and among the last
-        :data:`REMEMBERED`, from whichever thread."""
+        """Look at a (H, W, 3) uint8 BGR frame; once only while it is among the last
+        :data:`REMEMBERED` of some thread, and exists."""
         seen = self._known(frame)
         if seen is None:
             with _SCOPE:
@@ -129,12 +131,20 @@ class MMDetDetector:
                 seen = self._known(frame)
                 if seen is None:
                     seen = self._look(frame)
-                    alive = [(ref, known) for ref, known in self._last if ref() is not None]
-                    self._last = [*alive[1 - REMEMBERED :], (weakref.ref(frame), seen)]
+                    self._remember(frame, seen)
         return seen
 
     def _known(self, frame: np.ndarray) -> Seen | None:
-        return next((known for ref, known in self._last if ref() is frame), None)
+        return next((seen for _, ref, seen in self._last if ref() is frame), None)
+
+    def _remember(self, frame: np.ndarray, seen: Seen) -> None:
+        me = threading.get_ident()
+        alive = [known for known in self._last if known[1]() is not None]
+        # Those of other threads stay: one that is behind would push out what it comes to next.
+        mine = [known for known in alive if known[0] == me]
+        others = [known for known in alive if known[0] != me]
+        # At once, since others read it meanwhile.
+        self._last = [*others, *mine[1 - REMEMBERED :], (me, weakref.ref(frame), seen)]
 
     def _look(self, frame: np.ndarray) -> Seen:
         self._found.clear()
