@@ -263,6 +263,17 @@ def test_measured_geometry_and_tone():
     assert table['neighbours'].tolist() == [[0, 1], [1, 0]]
 
 
+def test_looks_are_left_out_on_request():
+    sample = make_sample([(50, 60, 20, 30, 1, 0, 200), (80, 70, 20, 30, 1, 0, 40)])
+    whole, bare = (AttributeMeter()(sample, looks=looks) for looks in (True, False))
+    left_out = ['tone', 'contrast', 'ring_tone', 'ring_texture', 'neighbours']
+    for name in ATTRIBUTES.names:
+        if name in left_out:
+            assert whole[name].any() and not bare[name].any()
+        else:
+            np.testing.assert_array_equal(whole[name], bare[name])
+
+
 def test_measures_do_not_depend_on_the_resolution():
     items = [(50, 60, 24, 36, 2, 1, 200), (130, 60, 40, 30, -3, 0, 40)]
     meter = AttributeMeter(FrameFlow(short_side=H))

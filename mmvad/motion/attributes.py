@@ -53,13 +53,17 @@ class AttributeMeter:
     def __init__(self, flow: FrameFlow | None = None) -> None:
         self.flow = flow or FrameFlow()
 
-    def __call__(self, sample: FrameObjects, flow: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, sample: FrameObjects, flow: np.ndarray | None = None, looks: bool = True
+    ) -> np.ndarray:
         """Measure the objects of one frame.
 
         Args:
             sample: Objects and frames, as many as the flow needs.
             flow: (h, w, 2) motion as :class:`~mmvad.motion.flow.FrameFlow` gives it, at any
                 reduced size, if it is known already.
+            looks: Whether to measure tones, textures and neighbours too, which only words need;
+                else they are 0.
 
         Returns:
             (N,) array of :data:`ATTRIBUTES`.
@@ -77,8 +81,6 @@ class AttributeMeter:
             return out
         frame_height, frame_width = sample.frames[-1].shape[:2]
         scale = len(flow) / frame_height
-        now = grey(sample.frames[-1], scale)
-
         objects = np.asarray(sample.objects, np.float32)
         points = _grid(objects * scale)
         motion = _at(flow, points)
@@ -98,6 +100,20 @@ class AttributeMeter:
         for direction in range(DIRECTIONS):
             out['directions'][:, direction] = (speed * (which == direction)).mean(axis=1)
 
+        size = objects[:, 2:] - objects[:, :2]
+        out['width'], out['height'] = size.T
+        out['centre'] = centre = (objects[:, :2] + objects[:, 2:]) / 2
+        out['view'] = np.stack([centre[:, 0] / frame_width, objects[:, 3] / frame_height], axis=1)
+
+        if looks:
+            self._look(out, sample, points, scale)
+        return out
+
+    @staticmethod
+    def _look(out: np.ndarray, sample: FrameObjects, points: np.ndarray, scale: float) -> None:
+        """Fill in tones, textures and neighbours of (N,) objects, of (N, G, 2) points in them."""
+        objects = np.asarray(sample.objects, np.float32)
+        now = grey(sample.frames[-1], scale)
         tone = _at(now, points).astype(np.float32)
         ring_tone, out['ring_texture'] = _ring(
             now, np.asarray(sample.boxes) * scale, objects * scale
@@ -109,19 +125,14 @@ class AttributeMeter:
         out['tone'] = np.median(figure, axis=1)
         out['contrast'] = figure.std(axis=1)
 
-        size = objects[:, 2:] - objects[:, :2]
-        out['width'], out['height'] = size.T
-        out['centre'] = centre = (objects[:, :2] + objects[:, 2:]) / 2
-        out['view'] = np.stack([centre[:, 0] / frame_width, objects[:, 3] / frame_height], axis=1)
-
+        centre = out['centre']
         apart = centre - centre[:, None]  # (N, N, 2), from the row's object to the column's
-        near = np.linalg.norm(apart, axis=2) <= NEAR * size[:, 1:]
+        near = np.linalg.norm(apart, axis=2) <= NEAR * out['height'][:, None]
         np.fill_diagonal(near, False)
         left = apart[..., 0] < 0
         out['neighbours'] = np.stack(
             [(near & left).sum(axis=1), (near & ~left).sum(axis=1)], axis=1
         )
-        return out
 
 
 #: Quantities that :func:`attribute_vectors` gives: columns of the table, lengths as logarithms.

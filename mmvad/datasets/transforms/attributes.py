@@ -59,7 +59,8 @@ class MeasureAttributes(BaseTransform):
         flow = None
         if 'flows' in results:
             flow = results['flows'][-1] * (min(results['imgs'][-1].shape[:2]) / 100)
-        return self.measure(sample, flow)
+        # No quantity is of looks.
+        return self.measure(sample, flow, looks=False)
 
 
 @TRANSFORMS.register_module()
