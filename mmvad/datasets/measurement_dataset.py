@@ -17,7 +17,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
 from mmvad.registry import DATASETS
-from mmvad.structures import ObjectTubes, measurement_path, tubes_path
+from mmvad.structures import ObjectOrigins, ObjectTubes, measurement_path, tubes_path
 from mmvad.structures.array_files import expect_numbers, map_npy
 
 from .video_dataset import VideoDataset
@@ -117,6 +117,12 @@ class MeasurementDataset(BaseDataset):
         # all of it, which may be more than there is; nothing changes the original.
         return self
 
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        # MMEngine cannot join nothing, and in no test video may be an object.
+        if self.test_mode and not self.data_list:
+            return np.zeros(0, np.uint8), np.zeros(0, np.int64)
+        return super()._serialize_data()
+
     def _array(self, name: str, video: str, count: int) -> np.ndarray:
         path = measurement_path(self.measurements, name, video)
         if not path.is_file():
@@ -178,7 +184,7 @@ class MeasurementDataset(BaseDataset):
         info = self.get_data_info(idx)
         tubes = self.tubes[info['video']]
         if not self.test_mode:
-            item = self._rows(info['video'], info['pick'])
+            item = self.rows(info['video'], info['pick'])
             return dict(inputs=item[self.single] if self.single else item)
         rows = tubes.at(info['pick'])
         sample = BaseDataElement(metainfo=dict(video=info['video'], frame=info['pick']))
@@ -186,7 +192,7 @@ class MeasurementDataset(BaseDataset):
             bboxes=torch.from_numpy(tubes.objects[rows].copy()),
             tubes=torch.arange(rows.start, rows.stop),
         )
-        return dict(inputs=self._rows(info['video'], rows), data_samples=sample)
+        return dict(inputs=self.rows(info['video'], rows), data_samples=sample)
 
     def subset(self, count: int, held_out: float = 0.0) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """At most ``count`` tubes spread evenly over the split.
@@ -200,21 +206,35 @@ class MeasurementDataset(BaseDataset):
             (n,) bool, which of them are held out.
         """
         videos = list(self.tubes)
-        sizes = np.array([len(tubes) for tubes in self.tubes.values()])
-        owner = np.repeat(np.arange(len(videos)), sizes)
-        row = np.concatenate([np.arange(size) for size in sizes])
+        owners, rows, picks = self._spread(count)
         marks = np.concatenate(list(self.held_out(held_out).values()))
-        picks = np.linspace(0, len(row) - 1, min(count, len(row))).round().astype(int)
         # A video without tubes is none of these.
-        parts = [
-            self._rows(videos[number], row[picks[owner[picks] == number]])
-            for number in np.unique(owner[picks])
-        ]
+        parts = [self.rows(videos[n], rows[owners == n]) for n in np.unique(owners)]
         return (
             {name: torch.cat([part[name] for part in parts]) for name in self.names},
-            torch.from_numpy(owner[picks]),
+            torch.from_numpy(owners),
             torch.from_numpy(marks[picks]),
         )
+
+    def origins(self, count: int) -> ObjectOrigins:
+        """Where the tubes of :meth:`subset` are from, in its order."""
+        owners, rows, picks = self._spread(count)
+        joined = {
+            name: np.concatenate([getattr(tubes, name) for tubes in self.tubes.values()])[picks]
+            for name in ('frames', 'objects')
+        }
+        return ObjectOrigins(
+            tuple(self.tubes), owners.astype(np.int32), joined['frames'], joined['objects']
+        )
+
+    def _spread(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """At most ``count`` tubes spread evenly over the split: (n,) numbers of their videos, (n,)
+        their numbers in these, and (n,) among all tubes."""
+        sizes = np.array([len(tubes) for tubes in self.tubes.values()])
+        owners = np.repeat(np.arange(len(sizes)), sizes)
+        rows = np.concatenate([np.arange(size) for size in sizes])
+        picks = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+        return owners[picks], rows[picks], picks
 
     def whole_frames(self, count: int, held_out: float = 0.0) -> MeasuredFrames:
         """Frames spread evenly over the split, as many as hold about ``count`` tubes.
@@ -232,7 +252,7 @@ class MeasurementDataset(BaseDataset):
             rows = np.flatnonzero(np.isin(tubes.frames, picked))
             if not len(rows):
                 continue
-            parts.append(self._rows(video, rows))
+            parts.append(self.rows(video, rows))
             frames.append(before + np.searchsorted(picked, tubes.frames[rows]))
             videos.append(np.full(len(picked), index))
             numbers.append(picked)
@@ -243,8 +263,8 @@ class MeasurementDataset(BaseDataset):
             *map(np.concatenate, (frames, videos, numbers, kept)),
         )
 
-    def _rows(self, video: str, rows: int | slice | np.ndarray) -> dict[str, Tensor]:
-        """Rows of every measurement, read into memory.
+    def rows(self, video: str, rows: int | slice | np.ndarray) -> dict[str, Tensor]:
+        """Tubes of a video: name to (n, ...) of every measurement, read into memory.
 
         Raises:
             ValueError: If they hold what is not finite. They are looked at as they are used: all

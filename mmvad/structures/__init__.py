@@ -16,6 +16,7 @@ from .files import (
     write_json,
 )
 from .frame_objects import FrameObjects
+from .object_origins import ObjectOrigins
 from .object_tubes import ObjectTubes
 from .stage_folder import StageFolder
 from .tube_spec import TubeSpec
@@ -27,6 +28,7 @@ __all__ = [
     'FileDigests',
     'FrameObjects',
     'NoSpaceError',
+    'ObjectOrigins',
     'ObjectTubes',
     'StageFolder',
     'TubeSpec',

@@ -114,9 +114,11 @@ def load_fitting_weights(
         if key in state and key not in resizable and state[key].shape != own[key].shape
     ]
     if missing or extra or unlike:
+        earlier = ' or an earlier mmvad' if missing or extra else ''
         raise ValueError(
-            f'{path}: made by another config: {len(missing)} weights missing {missing[:2]}, '
-            f'{len(extra)} left over {extra[:2]}, {len(unlike)} of another shape {unlike[:2]}'
+            f'{path}: made by another config{earlier}: {len(missing)} weights missing '
+            f'{missing[:2]}, {len(extra)} left over {extra[:2]}, {len(unlike)} of another shape '
+            f'{unlike[:2]}'
         )
     if odd := next((key for key in own if not bool(torch.isfinite(state[key]).all())), None):
         raise ValueError(f'{path}: {odd}: holds weights that are not finite')

@@ -113,7 +113,8 @@ class CalibrateStage(BaseStage):
                 f'Place explains {max(0.0, share):.0%} of {name!r} in other videos: compared {how}'
             )
         path = self.output(job.path)
-        write_model_file(path, model, job.whole_config, job.seed, checked)
+        origins = dataset.origins(self.num_tubes)
+        write_model_file(path, model, job.whole_config, job.seed, checked, origins)
         job.logger.info(f'Self-contained model: {path}')
 
     def _check(self, job: Job, model: ObjectVAD, dataset: MeasurementDataset) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from reprlib import repr as brief
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -16,18 +17,39 @@ from mmvad import __version__, release
 from mmvad.engine.components import is_registered, registry_of, shaping_settings
 from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, PROPOSERS, STAGES, TRANSFORMS
-from mmvad.structures import atomic_path, file_digest, read_checkpoint
+from mmvad.structures import ObjectOrigins, atomic_path, file_digest, read_checkpoint
 from mmvad.structures.array_files import damage_named
+
+# Arrays of ObjectOrigins, as they are stored.
+_ORIGINS = dict(owners=np.int32, frames=np.int32, boxes=np.float32)
 
 
 def write_model_file(
-    path: Path, model: ObjectVAD, cfg: Config, seed: int, checked: Mapping[str, Any] | None = None
+    path: Path,
+    model: ObjectVAD,
+    cfg: Config,
+    seed: int,
+    checked: Mapping[str, Any] | None = None,
+    origins: ObjectOrigins | None = None,
 ) -> None:
-    """Write a trained and calibrated model, whole or not at all; ``checked`` is what a self-check
-    found."""
+    """Write a trained and calibrated model, whole or not at all.
+
+    Args:
+        path: The file.
+        model: What to write.
+        cfg: The config that shaped it.
+        seed: Of the run.
+        checked: What a self-check found.
+        origins: Where the objects are from that it was calibrated on.
+    """
     meta = dict(mmvad_version=__version__, config=config_text(cfg), seed=seed)
     if checked is not None:
         meta['self_check'] = json.dumps(checked)
+    if origins is not None:
+        meta['origins'] = dict(
+            videos=json.dumps(origins.videos),
+            **{name: torch.from_numpy(getattr(origins, name)) for name in _ORIGINS},
+        )
     with atomic_path(path) as tmp:
         torch.save(dict(state_dict=model.cpu().state_dict(), meta=meta), tmp)
 
@@ -76,6 +98,21 @@ def self_check_of(path: str | Path) -> dict[str, Any] | None:
     if not isinstance(checked, dict):
         raise ValueError(f'{path}: meta.self_check: not JSON of a self-check')
     return checked
+
+
+def origins_of(path: str | Path) -> ObjectOrigins | None:
+    """Where the training objects are from that the model in a file was calibrated on; None where
+    the file does not say.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    stored = read_model_file(path)[1]['meta'].get('origins')
+    if stored is None:
+        return None
+    with damage_named(f'{path}: meta.origins', 'where objects are from'):
+        arrays = {name: stored[name].numpy().astype(kind) for name, kind in _ORIGINS.items()}
+        return ObjectOrigins(tuple(map(str, json.loads(stored['videos']))), **arrays)
 
 
 def config_text(cfg: Config) -> str:

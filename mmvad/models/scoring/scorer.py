@@ -212,13 +212,18 @@ class ObjectScorer(BaseModule):
     def _split(self, logs: Tensor) -> dict[str, Tensor]:
         return dict(zip(self._placed, logs.unbind(dim=1), strict=True))
 
+    def channel_weights(self, channel: str) -> dict[str, float]:
+        """The terms that a channel sums, and their weights."""
+        weights = dict(zip(self._order, self.weights.tolist(), strict=True))
+        return {
+            name: weights[name] if channel == 'all' else self.terms[name].weight
+            for name in sorted(self.channels[channel])
+        }
+
     def _sum(self, surprisals: Mapping[str, Tensor], channel: str) -> Tensor:
         """The weighted sum of a channel's terms."""
-        weights = dict(zip(self._order, self.weights.tolist(), strict=True))
-        return sum(
-            (weights[name] if channel == 'all' else self.terms[name].weight) * surprisals[name]
-            for name in sorted(self.channels[channel])
-        )
+        weights = self.channel_weights(channel)
+        return sum(weight * surprisals[name] for name, weight in weights.items())
 
     def _channels(self, surprisals: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {

@@ -54,6 +54,32 @@ class ScoreTerm(FittedModule):
     def forward(self, values: Tensor) -> Tensor:
         """(n, ...) the quantity of new objects -> (n,) >= 0, higher is more unusual."""
 
+    # What a term can say of why an object scores high; a term that cannot leaves these as they are.
+
+    def nearest(self, values: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
+        """The training objects that new ones are most like.
+
+        Args:
+            values: (n, ...) the quantity of new objects.
+            count: K, how many of each; fewer where there are not so many.
+
+        Returns:
+            (n, K) distances, ascending, and (n, K) numbers of the training objects, in the order in
+            which :meth:`fit` got them. None: it compares with no single objects.
+        """
+        return None
+
+    def parts(self, values: Tensor) -> Tensor | None:
+        """What each number of the quantity contributes to the squared distance to the nearest
+        training object: (n, ...) of the shape of ``values``, at least 0, which adds up to it. None:
+        it compares with no single objects."""
+        return None
+
+    def seen(self) -> tuple[Tensor, Tensor] | None:
+        """The training objects that are kept: their (M, F) numbers as they were measured, and
+        (M,) which of those of :meth:`fit` they are. None: it keeps none, or not as measured."""
+        return None
+
 
 @MODELS.register_module()
 class PredictionError(ScoreTerm):
@@ -117,8 +143,11 @@ class NearestDistance(ScoreTerm):
         self.neighbours = neighbours
         self.seed = seed
         self.register_buffer('mean', torch.zeros(0))
+        self.register_buffer('scale', torch.zeros(0))
         self.register_buffer('projection', torch.zeros(0, 0))
         self.register_buffer('reference', torch.zeros(0, 0))
+        # Which of the training objects the references are.
+        self.register_buffer('picks', torch.zeros(0, dtype=torch.int64))
 
     def fit(self, values: Tensor, videos: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor]:
         """Choose the reference objects. References of an object's own video are left out of its
@@ -131,19 +160,20 @@ class NearestDistance(ScoreTerm):
             )
         values = values.flatten(1).float()
         self.mean = values.mean(dim=0)
-        scale = torch.ones_like(self.mean)
+        self.scale = torch.ones_like(self.mean)
         if self.standardize:
-            scale = 1 / values.std(dim=0).clamp(min=1e-6)
+            self.scale = 1 / values.std(dim=0).clamp(min=1e-6)
         if self.dims is None:
-            self.projection = torch.diag(scale)
+            self.projection = torch.diag(self.scale)
         else:
             pca = PCA(
                 min(self.dims, *values.shape), svd_solver='randomized', random_state=self.seed
-            ).fit(((values - self.mean) * scale).cpu().numpy())
+            ).fit(((values - self.mean) * self.scale).cpu().numpy())
             components = torch.from_numpy(pca.components_).float().T.to(values.device)
-            self.projection = scale[:, None] * components
+            self.projection = self.scale[:, None] * components
         generator = torch.Generator().manual_seed(self.seed)
         picks = torch.randperm(len(values), generator=generator)[: self.num_reference].sort()[0]
+        self.picks = picks.to(values.device)
         self.reference = self._project(values[picks])
         groups = groups_of(videos, held_out)
         distances = self._distances(values, groups, groups[picks])
@@ -151,6 +181,32 @@ class NearestDistance(ScoreTerm):
 
     def forward(self, values: Tensor) -> Tensor:
         return self._distances(values.flatten(1))
+
+    def nearest(self, values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        distances, index = self._closest(self._project(values.flatten(1)), count)
+        return distances, self.picks[index]
+
+    def parts(self, values: Tensor) -> Tensor:
+        """See :meth:`ScoreTerm.parts`. Of a difference between objects, principal components keep
+        its projection on the space they span; that is as long as the distance, and each number of
+        the quantity has its coordinate, whose square is its part."""
+        at = self._project(values.flatten(1))
+        _, index = self._closest(at, 1)
+        # The components as they are, orthonormal: the projection scales the numbers before.
+        components = self.projection / self.scale[:, None]
+        spanned = (at - self.reference[index[:, 0]]) @ components.T
+        return spanned.square().view(values.shape)
+
+    def seen(self) -> tuple[Tensor, Tensor] | None:
+        if self.dims is not None:
+            return None
+        return self.reference / self.scale + self.mean, self.picks
+
+    def _closest(self, at: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """(n, D) projected to (n, K) distances and numbers of reference objects."""
+        # Of few objects, exactly: by way of products, small distances are rounded off.
+        pairs = torch.cdist(at, self.reference, compute_mode='donot_use_mm_for_euclid_dist')
+        return pairs.topk(min(count, len(self.reference)), largest=False)
 
     def _project(self, values: Tensor) -> Tensor:
         return (values.float() - self.mean) @ self.projection
