@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmvad.motion import QUANTITIES, AttributeMeter, attribute_vectors
+from mmvad.motion import QUANTITIES, READINGS, AttributeMeter, Reading, attribute_vectors
 from mmvad.registry import TRANSFORMS
 from mmvad.structures import FrameObjects
 
@@ -45,6 +45,11 @@ class MeasureAttributes(BaseTransform):
             )
         self.measure = AttributeMeter()
 
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What each of the P numbers says."""
+        return sum((READINGS[name] for name in self.quantities), ())
+
     def transform(self, results: dict) -> dict:
         # Several of these measure an object once.
         if 'attribute_table' not in results:
@@ -74,6 +79,12 @@ class MeasurePlace(BaseTransform):
     Args:
         name: Of the measurement.
     """
+
+    readings = (
+        Reading('middle', 'of the frame width'),
+        Reading('lower edge', 'of the frame height'),
+        Reading('height', 'of the frame height', logarithm=True),
+    )
 
     def __init__(self, name: str = 'place') -> None:
         self.name = name
