@@ -178,8 +178,8 @@ def test_plot_errors_name_the_file_and_field(tmp_path):
         plot_scores(SCORES, LABELS[:9], tmp_path / 'a.png', 'a')
     with pytest.raises(ValueError, match='raw: expected 60 frames, got 9'):
         plot_scores(SCORES, LABELS, tmp_path / 'a.png', 'a', raw=SCORES[:9])
-    with pytest.raises(ValueError, match='a.jpg.*.png'):
-        plot_scores(SCORES, LABELS, tmp_path / 'a.jpg', 'a')
+    with pytest.raises(ValueError, match='a.gif.*.png'):
+        plot_scores(SCORES, LABELS, tmp_path / 'a.gif', 'a')
     assert not list(tmp_path.iterdir())
 
 

@@ -17,12 +17,22 @@ from mmvad.visualization.plots import (
     plot_scores,
 )
 from mmvad.visualization.self_check import plot_self_check
+from mmvad.visualization.why import (
+    TermPicture,
+    WhyPicture,
+    object_crop,
+    plot_why,
+    plot_why_overview,
+)
 
 __all__ = [
+    'TermPicture',
     'VideoOverview',
+    'WhyPicture',
     'annotate_frames',
     'append_score_strip',
     'draw_objects',
+    'object_crop',
     'overlay',
     'pattern_heatmaps',
     'pick_frames',
@@ -31,6 +41,8 @@ __all__ = [
     'plot_score_grid',
     'plot_scores',
     'plot_self_check',
+    'plot_why',
+    'plot_why_overview',
     'score_color',
     'write_annotated_video',
     'write_video',

@@ -43,19 +43,20 @@ def pattern_heatmaps(
     return heat.unflatten(1, (side, side))
 
 
-def overlay(crop: np.ndarray, heat: np.ndarray, size: int = 160) -> np.ndarray:
+def overlay(crop: np.ndarray, heat: np.ndarray, size: int | tuple[int, int] = 160) -> np.ndarray:
     """A crop with its heat map over it.
 
     Args:
         crop: (H, W, 3) uint8 BGR.
         heat: (G, G) in [0, 1].
-        size: Side of the result, pixels.
+        size: Side of the result, or its (width, height), pixels.
 
     Returns:
-        (size, size, 3) uint8 BGR.
+        (height, width, 3) uint8 BGR.
     """
-    picture = cv2.resize(crop, (size, size), interpolation=cv2.INTER_CUBIC)
-    smooth = cv2.resize(heat.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    size = (size, size) if isinstance(size, int) else size
+    picture = cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.resize(heat.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     colour = cv2.applyColorMap((smooth.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_JET)
     return cv2.addWeighted(picture, 0.55, colour, 0.45, 0)
 

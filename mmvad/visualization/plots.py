@@ -229,9 +229,10 @@ def _intervals(labels: np.ndarray) -> list[tuple[int, int]]:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    path = Path(path)
-    if path.suffix != '.png':
-        raise ValueError(f'{path}: expected a name that ends in .png')
+    """Write a figure as PNG or JPEG, by its name, whole or not at all."""
+    path, canvas = Path(path), FigureCanvasAgg(figure)
+    writers = {'.png': canvas.print_png, '.jpg': canvas.print_jpg}
+    if path.suffix not in writers:
+        raise ValueError(f'{path}: expected a name that ends in .png or .jpg')
     with atomic_path(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))
+        writers[path.suffix](str(temporary))
