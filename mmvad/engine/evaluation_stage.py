@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import check_regions, read_regions
-from mmvad.evaluation.functional import MIN_REGION_AREA, check_min_region_area
+from mmvad.evaluation.functional import MIN_REGION_AREA, VideoScores, check_min_region_area
 from mmvad.registry import METRICS
 from mmvad.structures import write_json
 
@@ -81,6 +81,23 @@ class EvaluationStage(BaseStage):
         """What training chose by itself, for the record among the figures."""
         return {}
 
+    def look_closer(  # noqa: B027 (most methods have nothing to add)
+        self,
+        job: Job,
+        model: BaseModel,
+        dataset: BaseDataset,
+        scored: Mapping[str, VideoScores],
+        channel: str,
+    ) -> None:
+        """Add to the report, such as why objects score high.
+
+        Args:
+            job: Whose test.
+            model, dataset: Those of :meth:`scored`.
+            scored: Video to its scores.
+            channel: The one that gave the final score.
+        """
+
     def run(self, job: Job) -> dict[str, Any]:
         videos = job.videos('testing')
         model, dataset, floors = self.scored(job)
@@ -99,7 +116,8 @@ class EvaluationStage(BaseStage):
             test_dataloader=dict(
                 batch_size=self.batch_size,
                 num_workers=0,
-                sampler=dict(type='DefaultSampler', shuffle=False),
+                # Rounded up, none at all would be an error.
+                sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
                 collate_fn=pseudo_collate,
                 dataset=as_it_is(dataset),
             ),
@@ -122,6 +140,7 @@ class EvaluationStage(BaseStage):
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
         metric = runner.test_evaluator.metrics[0]
         write_report(videos, job.work_dir, metric.scored, metric.final_channel, self.annotate)
+        self.look_closer(job, model, dataset, metric.scored, metric.final_channel)
         if 'auc/micro' in figures:
             job.logger.info(
                 f'micro-AUC {figures["auc/micro"]:.2f} % (without smoothing '

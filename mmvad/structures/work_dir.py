@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Folders of a work dir that a test writes, and no stage may.
-RESERVED = ('scores', 'objects', 'plots', 'annotated')
+RESERVED = ('scores', 'objects', 'plots', 'annotated', 'why')
 
 
 def tubes_path(folder: Path, video: str) -> Path:
@@ -97,3 +97,17 @@ class WorkDir:
     def overview(self) -> Path:
         """Frames and scores of the video with the clearest change of score."""
         return self.root / 'overview.png'
+
+    @property
+    def why(self) -> Path:
+        """Why the objects of highest score have it."""
+        return self.root / 'why.json'
+
+    def why_picture(self, rank: int, video: str, frame: int) -> Path:
+        """The same of one of them, as a picture; ``rank`` from 1 up."""
+        return self.root / 'why' / f'{rank:02d}_{video.replace("/", "_")}_{frame}.jpg'
+
+    @property
+    def why_overview(self) -> Path:
+        """All of them side by side."""
+        return self.root / 'why' / 'overview.jpg'

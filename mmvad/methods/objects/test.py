@@ -11,19 +11,37 @@ from mmengine.model import BaseModel
 
 from mmvad.datasets import MeasurementDataset
 from mmvad.engine import EvaluationStage, Job
+from mmvad.evaluation.functional import VideoScores
+from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, STAGES
 
-from .model_file import build_model, self_check_of
+from .model_file import build_model, origins_of, self_check_of
+from .why import remove_why, write_why
 
 
 @STAGES.register_module()
 class TestStage(EvaluationStage):
-    """Score the objects of the test split; see :class:`~mmvad.engine.EvaluationStage`."""
+    """Score the objects of the test split; see :class:`~mmvad.engine.EvaluationStage`.
+
+    Args:
+        name: Of the stage.
+        explain: Of how many objects of highest score, one a happening, to show why they have it;
+            see :func:`~mmvad.methods.objects.why.write_why`.
+        kwargs: Arguments of the base class.
+    """
 
     needs = ('calibrate', 'tubes/testing', 'features/testing')
     config = ('model',)
     # Not a test of pytest's, whatever its name.
     __test__ = False
+
+    def __init__(self, name: str, explain: int = 8, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        if not (isinstance(explain, int) and explain >= 0):
+            raise ValueError(
+                f'stages.{name}.explain: expected a whole number >= 0, got {explain!r}'
+            )
+        self.explain = explain
 
     def check(self, cfg: Config) -> None:
         super().check(cfg)
@@ -52,3 +70,25 @@ class TestStage(EvaluationStage):
             test_mode=True,
         )
         return model, dataset, model.scorer.floors
+
+    def look_closer(
+        self,
+        job: Job,
+        model: ObjectVAD,
+        dataset: MeasurementDataset,
+        scored: Mapping[str, VideoScores],
+        channel: str,
+    ) -> None:
+        remove_why(job.work_dir)
+        if self.explain:
+            write_why(
+                job.work_dir,
+                model,
+                dataset,
+                scored,
+                channel,
+                self.explain,
+                job.videos('training'),
+                origins_of(job.inputs['calibrate'].path),
+                job.logger.warning,
+            )
