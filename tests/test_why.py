@@ -112,7 +112,7 @@ class TestHappenings:
             b=scores_of([0], [0], [5], [5]),
             none=scores_of([], [], [], []),
         )
-        apart = dict(a=10, b=10, none=10)
+        apart = dict(a=10, b=10, none=10).get
         # Of the first the object that is highest before smoothing stands for it.
         expected = [Happening('a', 1), Happening('b', 0), Happening('a', 4)]
         assert pick_happenings(scored, 'all', 9, apart) == expected
@@ -120,12 +120,12 @@ class TestHappenings:
 
     def test_without_tracks_only_time_tells_them_apart(self):
         scored = dict(a=scores_of([5, 14, 15], None, [3, 2, 1], [3, 2, 1]))
-        found = pick_happenings(scored, 'all', 9, dict(a=10))
+        found = pick_happenings(scored, 'all', 9, lambda video: 10)
         assert found == [Happening('a', 0), Happening('a', 2)]
 
     def test_no_objects_no_happenings(self):
         scored = dict(a=scores_of([], [], [], []))
-        assert pick_happenings(scored, 'all', 3, dict(a=10)) == []
+        assert pick_happenings(scored, 'all', 3, lambda video: 10) == []
 
 
 class TestOrigins:
@@ -310,8 +310,11 @@ def test_heat_is_the_part_of_each_cell(run):
         np.testing.assert_allclose(heat, squares / squares.sum(), atol=5e-3)
 
 
-def look(cfg, out: Path, training=None, testing=None, origins='file') -> tuple[dict, list[str]]:
-    """Write why once more, of what a run left; and what was told."""
+def look(
+    cfg, out: Path, training=None, testing=None, origins='file', then=lambda: None
+) -> tuple[dict, list[str]]:
+    """Write why once more, of what a run left; and what was told. Something happens to the frames
+    ``then``, when they have been listed."""
     left, told = WorkDir(Path(cfg.work_dir)), []
     file = left.root / cfg.stages.calibrate.model_file
     with DefaultScope.overwrite_default_scope('mmvad'):
@@ -339,6 +342,7 @@ def look(cfg, out: Path, training=None, testing=None, origins='file') -> tuple[d
         with np.load(left.objects(video)) as table:
             held = {name: table[name] for name in table.files}
         scored[video] = VideoScores({}, {}, {}, held, dict(all=held['all']))
+    then()
     place = WorkDir(out)
     known = origins_of(file) if origins == 'file' else origins
     write_why(place, model, dataset, scored, 'all', 8, normal, known, told.append)
@@ -370,12 +374,16 @@ def test_training_frames_that_are_not_at_hand_any_more(run, plaza, tmp_path):
         assert pictures[0].shape == pictures[1].shape and (pictures[0] != pictures[1]).any()
 
 
-def test_test_frames_that_cannot_be_read_again(run, plaza, tmp_path):
+@pytest.mark.parametrize('cut', [True, False])
+def test_test_frames_that_cannot_be_read_again(run, plaza, tmp_path, cut):
     data = tmp_path / 'plaza'
     shutil.copytree(plaza, data)
-    for image in (data / 'testing/frames/01').iterdir():
-        image.write_bytes(b'')
-    record, told = look(run, tmp_path / 'out', testing=data)
+
+    def lose() -> None:
+        for image in (data / 'testing/frames/01').iterdir():
+            image.write_bytes(b'') if cut else image.unlink()
+
+    record, told = look(run, tmp_path / 'out', testing=data, then=lose)
     assert len(told) == 1 and told[0].startswith("test video '01' cannot be shown: ")
     pictures = {found['video']: found['picture'] for found in record['objects']}
     assert pictures['01'] is None and (tmp_path / 'out' / pictures['00']).is_file()

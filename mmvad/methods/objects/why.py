@@ -36,6 +36,8 @@ _NEAREST = 3
 # Seconds between two happenings of a video: a frame has the score of one object, and a track that
 # broke off goes on as another.
 _APART = 2.0
+# Frames a second, where a video does not say.
+_USUAL_RATE = 25.0
 # Training objects near in place and height that say what is usual there, and of these per cent.
 _AROUND = 200
 _USUAL = (5, 95)
@@ -93,9 +95,11 @@ def write_why(
         origins: Where the objects are from that the model was calibrated on; None: not known.
         tell: Takes what a person should know of pictures that are left out.
     """
-    apart = {
-        video: round(_APART * dataset.videos.source(video).fps) for video in dataset.videos.lengths
-    }
+
+    # Not of all: a video file is read through to know its frames.
+    def apart(video: str) -> int:
+        return round(_APART * (_rate(dataset.videos, video) or _USUAL_RATE))
+
     happenings = pick_happenings(scored, channel, count, apart)
     records = explain(model, dataset, scored, channel, happenings, origins)
     if origins is None and happenings:
@@ -105,7 +109,7 @@ def write_why(
 
 
 def pick_happenings(
-    scored: Mapping[str, VideoScores], channel: str, count: int, apart: Mapping[str, int]
+    scored: Mapping[str, VideoScores], channel: str, count: int, apart: Callable[[str], int]
 ) -> list[Happening]:
     """The objects of highest score, one a happening.
 
@@ -117,7 +121,7 @@ def pick_happenings(
         scored: Video to its scores.
         channel: The one to go by.
         count: At most so many.
-        apart: Video to a number of frames.
+        apart: From a video to a number of frames.
     """
     tables = {video: found for video, found in scored.items() if len(found.objects['frames'])}
     if not tables:
@@ -130,7 +134,7 @@ def pick_happenings(
         if left[video][peak] == -np.inf:
             break
         table = tables[video].objects
-        near = np.abs(table['frames'] - table['frames'][peak]) < apart[video]
+        near = np.abs(table['frames'] - table['frames'][peak]) < apart(video)
         same = np.arange(len(near)) == peak
         if 'tracks' in table:
             same = table['tracks'] == table['tracks'][peak]
@@ -188,13 +192,12 @@ def _found(
 ) -> dict[str, Any]:
     """Where an object was found, and its scores."""
     table, row = scores.objects, happening.row
-    frame, source = int(table['frames'][row]), videos.source(happening.video)
+    frame, rate = int(table['frames'][row]), _rate(videos, happening.video)
     return dict(
         rank=rank,
         video=happening.video,
         frame=frame,
-        # Folders of images do not say how many frames a second has.
-        seconds=_short(frame / source.fps) if source.in_order else None,
+        seconds=None if rate is None else _short(frame / rate),
         box=[_short(edge) for edge in box],
         tube=int(table['tubes'][row]),
         track=int(table['tracks'][row]) if 'tracks' in table else None,
@@ -202,6 +205,16 @@ def _found(
         smoothed=_short(scores.smoothed[channel][row]),
         terms={},
     )
+
+
+def _rate(videos: VideoDataset, video: str) -> float | None:
+    """Frames a second; None of folders of images, which do not say, and of what cannot be opened
+    again, which is told where it is to be shown."""
+    try:
+        source = videos.source(video)
+    except (ValueError, OSError):
+        return None
+    return source.fps if source.in_order else None
 
 
 def _said(
