@@ -8,7 +8,7 @@ third, which gives the same.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, TypeVar
@@ -78,7 +78,7 @@ def _found(
     depth: int,
     note: Callable[[str], Any],
     name: str,
-) -> Iterator[tuple[int, list[np.ndarray], np.ndarray, np.ndarray]]:
+) -> Generator[tuple[int, list[np.ndarray], np.ndarray, np.ndarray], None, None]:
     """Every ``stride``-th frame's number, it with those before it, ``depth`` in all, its boxes and
     its objects; at the end the frames are judged. See :func:`find_tubes`."""
     source = frames if isinstance(frames, FrameSource) else None
@@ -117,10 +117,10 @@ def measure_tubes(
     Yields:
         (n,) numbers of the tubes, and name to (n, ...) on the CPU. Together all tubes, each once.
     """
-    sweep = TubeSweep(frames, tubes, model.tube.steps, inference_pipeline(model.tube), video)
-    for items in _batches(DataLoader(sweep, batch_size=None, num_workers=num_workers), batch_size):
-        rows = np.concatenate([np.arange(i['tubes'].start, i['tubes'].stop) for i in items])
-        yield rows, _extracted(model, items)
+    items = TubeSweep(frames, tubes, model.tube.steps, inference_pipeline(model.tube), video)
+    for batch in _batches(DataLoader(items, batch_size=None, num_workers=num_workers), batch_size):
+        rows = np.concatenate([np.arange(i['tubes'].start, i['tubes'].stop) for i in batch])
+        yield rows, _extracted(model, batch)
 
 
 def find_and_measure(
@@ -153,36 +153,37 @@ def find_and_measure(
     tube, shape = model.tube, frames[0].shape[:2]
     pipeline = TubePipeline(tube.steps, inference_pipeline(tube), video)
     found = _found(frames, proposer, tube.first_scored, 1, pipeline.depth, note, video)
-    with closing(_ahead(found, _AHEAD)) as looked_at:
-        for batch in _batches(_measured(looked_at, pipeline, len(frames), shape), batch_size):
+    with closing(_ahead(found, _AHEAD)) as found_ahead:
+        for batch in _batches(_measured(found_ahead, pipeline, len(frames), shape), batch_size):
             held = {int(t.frames[0]): (t.boxes, t.objects) for t in (i['found'] for i in batch)}
             tubes = ObjectTubes.from_frames(held, len(frames), shape)
             yield tubes, _extracted(model, batch)
 
 
 def _measured(
-    looked_at: Iterable[tuple[int, list[np.ndarray], np.ndarray, np.ndarray]],
+    found: Iterable[tuple[int, list[np.ndarray], np.ndarray, np.ndarray]],
     pipeline: TubePipeline,
     num_frames: int,
     frame_shape: tuple[int, int],
 ) -> Iterator[dict[str, Any]]:
     """What the pipeline makes of each frame with tubes, and these: as ``found``, and which of them
     as ``tubes``."""
-    for number, imgs, boxes, objects in looked_at:
+    for number, imgs, boxes, objects in found:
         if len(boxes):
-            found = ObjectTubes.from_frames({number: (boxes, objects)}, num_frames, frame_shape)
-            item = pipeline(number, imgs, found.boxes, found.objects)
-            yield dict(item, found=found, tubes=slice(0, len(found)))
+            tubes = ObjectTubes.from_frames({number: (boxes, objects)}, num_frames, frame_shape)
+            item = pipeline(number, imgs, tubes.boxes, tubes.objects)
+            yield dict(item, found=tubes, tubes=slice(0, len(tubes)))
 
 
-def _ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
-    """Go through an iterator in a thread, ``count`` items ahead of whoever takes them.
+def _ahead(items: Generator[Item, None, None], count: int) -> Iterator[Item]:
+    """Run a generator in a thread, ``count`` items ahead of whoever takes them.
 
-    What it raises is raised here, at its place. When this is closed the thread is gone.
+    What it raises is raised here, at its place. When this is closed the thread is gone, and the
+    generator closed.
     """
     end = object()
     futures: deque[Future] = deque()
-    with ThreadPoolExecutor(1, 'ahead') as pool:
+    with closing(items), ThreadPoolExecutor(1, 'ahead') as pool:
         try:
             for _ in range(count):
                 futures.append(pool.submit(next, items, end))
