@@ -110,6 +110,53 @@ def test_levels_that_there_are_not(weights, frame):
         MeasureTokens(YOLOX, 'x.pth', grid=0)
 
 
+def test_a_detector_without_a_neck_has_maps_of_its_backbone(weights, frame):
+    config = 'mmdet::rpn/rpn_r50-caffe-c4_1x_coco.py'
+    settings = dict(config=config, checkpoint=weights(config), device='cpu', cfg_options=SCALE)
+    item = dict(imgs=[frame], objects=OBJECTS)
+    measured = MeasureTokens(**settings).transform(dict(item))['measurements']
+    assert measured['tokens'].shape == (3, 9, 1024)
+    with pytest.raises(ValueError, match=r"gives no \['neck.0'\]; it gives \['backbone.0'\]"):
+        MeasureTokens(levels=('neck.0',), **settings).transform(dict(item))
+
+
+@pytest.mark.parametrize(
+    ('content', 'options', 'said'),
+    [
+        ('a = 1', None, 'model'),
+        ("model = dict(type='Nothing', backbone=dict(type='ResNet'))", None, 'Nothing'),
+        ('def', None, 'syntax'),
+        (None, {'test_dataloader': None}, 'dataset'),
+        (None, {'test_dataloader.dataset.pipeline.9.scale': (1, 1)}, 'Index 9'),
+        # Of an input that is neither square nor of whole strides.
+        (None, {'test_dataloader.dataset.pipeline.2.pad_to_square': False}, 'size_divisor'),
+    ],
+)
+def test_configs_of_no_detector_are_refused_in_one_line(weights, tmp_path, content, options, said):
+    config = YOLOX
+    if content is not None:
+        config = str(tmp_path / 'detector.py')
+        Path(config).write_text(content)
+    with pytest.raises(ValueError, match=said) as caught:
+        MMDetDetector(config, weights(YOLOX), 'cpu', options)
+    assert str(caught.value).startswith(f'{config}: no detector of mmdet can be built of it')
+    assert '\n' not in str(caught.value)
+
+
+def test_a_detector_that_finds_no_boxes_is_refused(weights, frame, monkeypatch):
+    detector = MMDetDetector(YOLOX, weights(YOLOX), 'cpu', dict(SCALE))
+    test_step = detector.model.test_step
+
+    def segments(data):
+        (sample,) = test_step(data)
+        del sample.pred_instances
+        return [sample]
+
+    monkeypatch.setattr(detector.model, 'test_step', segments)
+    with pytest.raises(ValueError, match=r'^mmdet::yolox.*: finds no boxes; it gives \[.*\]$'):
+        detector(frame)
+
+
 def test_it_is_built_when_it_is_needed():
     """A loader's workers get a copy, and configs are checked without weights."""
     settings = dict(type='MeasureTokens', config=YOLOX, checkpoint='none.pth')

@@ -9,7 +9,8 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,9 @@ class MMDetDetector:
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is missing.
-        ValueError: If the checkpoint cannot be loaded safely or does not fit the config, or if the
-            runtime is unknown, not installed or cannot run the detector.
+        ValueError: If no detector can be built of the config, if the checkpoint cannot be loaded
+            safely or does not fit the config, or if the runtime is unknown, not installed or cannot
+            run the detector; and of a frame, if the detector finds no boxes.
     """
 
     def __init__(
@@ -86,15 +88,14 @@ class MMDetDetector:
         from mmdet.utils import get_test_pipeline_cfg
 
         device = device or get_device()
-        if '::' in config:
-            detector_cfg = get_config(config)
-        elif Path(config).is_file():
-            detector_cfg = Config.fromfile(config)
-        else:
+        if not ('::' in config or Path(config).is_file()):
             raise FileNotFoundError(f'proposer.config: {config}: no such file')
+        self.config = config
+        with _naming(config):
+            detector_cfg = get_config(config) if '::' in config else Config.fromfile(config)
         # Read the weights first: building a detector takes a while.
         state = read_weights(checkpoint)
-        with _SCOPE, DefaultScope.overwrite_default_scope('mmdet'):
+        with _naming(config), _SCOPE, DefaultScope.overwrite_default_scope('mmdet'):
             self.model = init_detector(
                 detector_cfg, None, palette='random', device=device, cfg_options=cfg_options
             )
@@ -151,6 +152,9 @@ class MMDetDetector:
         with DefaultScope.overwrite_default_scope('mmdet'), torch.no_grad():
             data = self.pipeline(dict(img=frame, img_id=0))
             (sample,) = self.model.test_step({key: [value] for key, value in data.items()})
+        instances = sample.get('pred_instances', {})
+        if 'bboxes' not in instances:
+            raise ValueError(f'{self.config}: finds no boxes; it gives {sample.keys()}')
         # Pixels of the frame to those of the input, and on to cells of each map; what is padded is
         # to the right and below.
         resized = torch.tensor(sample.scale_factor, dtype=torch.float32)
@@ -165,7 +169,21 @@ class MMDetDetector:
                 maps[name] = level[0]
                 cells = torch.tensor([level.shape[3] / width, level.shape[2] / height])
                 scales[name] = resized * cells
-        return Seen(sample.pred_instances, maps, scales)
+        return Seen(instances, maps, scales)
+
+
+@contextmanager
+def _naming(config: str) -> Iterator[None]:
+    """Names the config in whatever MMEngine and mmdet come up with of it: assertions, too."""
+    try:
+        yield
+    except (OSError, ImportError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        said = ' '.join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f'{config}: no detector of mmdet can be built of it and its cfg_options ({said:.200})'
+        ) from error
 
 
 # Detectors that are in use, by what they were made of, and the one that was asked for last:
