@@ -1,12 +1,29 @@
-"""Measure each stage of a staged config on this machine: frames/s and objects/s, and for the
-branches the share of the measured matrix-product rate."""
+"""Measure the speed of a staged config on this machine.
+
+With a video, from its frames to the scores of its objects: frames/s from end to end, decoding
+included (tracks and smoothing come after that, once a video), then which part takes how long, as
+CPU time of one thread a part, which tells little of what else the machine does, and memory.
+
+Without one each stage on training frames: frames/s and objects/s, and for the branches the share of
+the measured matrix-product rate.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
@@ -17,12 +34,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad import cli
-from mmvad.datasets import TubeSweep, inference_pipeline, sweep
+from mmvad.datasets import FrameCheck, FrameSource, TubeSweep, inference_pipeline, sweep
 from mmvad.datasets.transforms import TokenizeCaptions
 from mmvad.engine import read_config
-from mmvad.methods.objects import find_tubes
+from mmvad.methods.objects import find_and_measure, find_tubes, read_model_file, trained_model
 from mmvad.models import LocalVAD, ObjectVAD
-from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS
+from mmvad.motion import FrameFlow
+from mmvad.proposals import BaseProposer, MMDetDetector
+from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS, TRANSFORMS
 from mmvad.structures import FrameObjects
 
 
@@ -99,10 +118,153 @@ def learned_rows(
     return rows, patterns
 
 
+class Stretch(Sequence[np.ndarray]):
+    """The first ``count`` frames of a video."""
+
+    def __init__(self, source: FrameSource, count: int) -> None:
+        self.source, self.count = source, min(count, len(source))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < self.count:
+            raise IndexError(f'{self.source.path}: frame {index} of {self.count}')
+        return self.source[index]
+
+
+class PartClock:
+    """CPU seconds of methods, each in whichever thread it runs, without the parts that it calls.
+
+    Attributes:
+        seconds: Of each part.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._thread = threading.local()
+
+    def timed(self, owner: type, method: str, part: str) -> Any:
+        """A context in which a class's method is timed."""
+        original = getattr(owner, method)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            around, self._thread.within = getattr(self._thread, 'within', 0.0), 0.0
+            start = time.thread_time()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                took = time.thread_time() - start
+                self.seconds[part] += took - self._thread.within
+                self._thread.within = around + took
+
+        return mock.patch.object(owner, method, call)
+
+
+def timed_parts(clock: PartClock, model: ObjectVAD, proposer: BaseProposer) -> ExitStack:
+    """A context in which the parts of a sweep are timed."""
+    parts = [
+        (FrameSource, '__getitem__', 'decoding'),
+        (FrameCheck, 'look', 'check of frames'),
+        (type(proposer), 'start', 'background'),
+        (MMDetDetector, '_look', 'detector'),
+        (type(proposer), 'propose', 'boxes'),
+        (FrameFlow, '__call__', 'optical flow'),
+        (type(model), 'extract', 'branches'),
+        (type(model), 'score', 'scoring'),
+    ]
+    transforms = {type(TRANSFORMS.build(t)) for t in inference_pipeline(model.tube)}
+    parts += [(kind, 'transform', kind.__name__) for kind in transforms]
+    stack = ExitStack()
+    for part in parts:
+        stack.enter_context(clock.timed(*part))
+    return stack
+
+
+def peak_memory() -> str:
+    """The most memory that the process has held, and that of the GPU if there is one."""
+    unit = 2**20 if sys.platform == 'darwin' else 2**10
+    text = f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit:.0f} MiB'
+    if torch.cuda.is_available():
+        text += f', {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB of the GPU'
+    return text
+
+
+@torch.no_grad()
+def time_video(args: argparse.Namespace, cfg: Config) -> None:
+    """Print how fast a video is scored, and by what."""
+    if args.checkpoint is None:
+        model: ObjectVAD = MODELS.build(cfg.model)
+    else:
+        model = trained_model(*read_model_file(args.checkpoint), args.checkpoint)
+    model = model.to(get_device()).eval().optimize_for_inference()
+    source = FrameSource(args.video)
+    frames = Stretch(source, args.frames)
+    least = model.tube.first_scored + 1
+    if len(frames) < least:
+        raise ValueError(
+            f'{args.video}: {len(frames)} frames, expected at least {least}, those of one tube'
+        )
+    proposer = PROPOSERS.build(cfg.proposer)
+    proposer.fit([frames])
+
+    def go(score: Callable[[dict[str, Tensor]], Any]) -> tuple[float, float, int]:
+        """Seconds, CPU seconds and objects of one sweep."""
+        start, busy, count = time.perf_counter(), time.process_time(), 0
+        for tubes, measured in find_and_measure(frames, proposer, model, source.path.stem):
+            score(measured)
+            count += len(tubes)
+        return time.perf_counter() - start, time.process_time() - busy, count
+
+    kept: list[dict[str, Tensor]] = []
+    *_, objects = go(kept.append)  # warms up
+    if not objects:
+        raise ValueError(f'{args.video}: no object in {len(frames)} frames; give more --frames')
+    if args.checkpoint is None:
+        values = {name: torch.cat([part[name] for part in kept]) for name in kept[0]}
+        owners = torch.arange(objects) % 2
+        model.calibrate(values, owners, held_out=owners == 1)
+    kept.clear()
+    passed, *_ = go(model.score)
+    threads, load = torch.get_num_threads(), os.getloadavg()[0]
+
+    clock, of_opencv = PartClock(), cv2.getNumThreads()
+    # So that all that a part does is in its thread.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    with timed_parts(clock, model, proposer):
+        _, busy, _ = go(model.score)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(of_opencv)
+    # Such as what FFmpeg decodes in threads of its own.
+    clock.seconds['rest'] = max(0.0, busy - clock.seconds.total())
+
+    count = len(frames)
+    height, width = source.frame_shape
+    print(
+        f'{args.config}: {count} frames of {width} x {height}, {objects / count:.1f} objects a '
+        f'frame, {get_device()}, {threads} threads on {os.cpu_count()} cores (load {load:.1f})'
+    )
+    print(f'end to end: {count / passed:.1f} frames/s')
+    print(f'{"part":22}{"CPU ms/frame":>14}{"share":>8}')
+    for part, took in clock.seconds.most_common():
+        print(f'{part:22}{1000 * took / count:14.2f}{took / busy:8.0%}')
+    print(f'{"all":22}{1000 * busy / count:14.2f}')
+    print(f'peak memory: {peak_memory()}')
+    if args.checkpoint is None:
+        print(f'scored by these {objects} objects; a model file has more, and takes longer to')
+
+
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='staged config file of a method that scores objects')
-    parser.add_argument('--frames', type=int, default=60, help='frames to measure on')
+    parser.add_argument(
+        'checkpoint', nargs='?', help='its model file, for --video; without one nothing is trained'
+    )
+    parser.add_argument('--video', type=Path, help='video file or folder of images to score')
+    parser.add_argument('--frames', type=int, default=60, help='frames to measure on, at most')
     parser.add_argument('--batch-size', type=int, help='tubes; default: that of stage features')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
     return parser
@@ -111,6 +273,11 @@ def make_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     DefaultScope.get_instance('benchmark', scope_name='mmvad')
+    if args.video is not None:
+        time_video(args, cfg)
+        return
+    if args.checkpoint is not None:
+        raise ValueError('--video: expected one to score with the model file')
     device = torch.device(get_device())
     rows: list[Row] = []
 
