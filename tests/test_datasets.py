@@ -468,6 +468,16 @@ class TestAttributes:
         np.testing.assert_allclose(place['place'], expected, rtol=1e-6)
         assert place['place'].dtype == np.float32
 
+    def test_what_reaches_the_edge_is_cut(self):
+        frame = np.zeros((100, 200, 3), np.uint8)
+        whole = [[3, 2, 100, 98], [50, 50, 197.9, 90]]
+        cut = [[2, 2, 100, 98], [50, 50, 198, 90], [50, 1, 60, 20], [50, 50, 60, 99]]
+        results = dict(imgs=[frame], objects=np.array(whole + cut, np.float32))
+        found = TRANSFORMS.build(dict(type='MeasureCut')).transform(results)['measurements']['cut']
+        assert found.tolist() == [0, 0, 1, 1, 1, 1] and found.dtype == np.float32
+        with pytest.raises(ValueError, match='MeasureCut.margin: expected from 0 to below 0.5'):
+            TRANSFORMS.build(dict(type='MeasureCut', margin=0.5))
+
     def test_unknown_quantities_are_named(self):
         with pytest.raises(ValueError, match="quantities: expected some of .*'colour'"):
             TRANSFORMS.build(dict(type='MeasureAttributes', quantities=['colour']))

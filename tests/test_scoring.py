@@ -219,17 +219,19 @@ class TestScorer:
         names = ['smm', 'action', 'appearance', 'attributes', 'spatial', 'both', 'all']
         assert list(scores) == list(scorer.channels) == names
         assert set(scorer.floors) == set(names)
+        # What is rarer than one in e^4 counts by its logarithm.
+        smm, action, appearance, attributes = (
+            np.where(found < 4, found, 4 + np.log(np.maximum(found - 3, 1)))
+            for found in (scores[name].numpy() for name in names[:4])
+        )
         sums = dict(
-            spatial=0.5 * scores['action'] + 2 * scores['appearance'],
-            both=scores['smm'] + 0.5 * scores['action'] + 2 * scores['appearance'],
-            all=scores['smm']
-            + 0.5 * scores['action']
-            + 2 * scores['appearance']
-            + 4 * scores['attributes'],
+            spatial=0.5 * action + 2 * appearance,
+            both=smm + 0.5 * action + 2 * appearance,
+            all=smm + 0.5 * action + 2 * appearance + 4 * attributes,
         )
         for name, expected in sums.items():
             order = expected.argsort()
-            assert (scores[name][order].diff() >= 0).all()
+            assert (np.diff(scores[name].numpy()[order]) >= -1e-5).all()
         # The error knows no videos, so its training scores are these: of mean 1.
         assert scores['smm'][held_out].mean() == pytest.approx(1, abs=0.1)
         assert scorer.floors['smm'] == pytest.approx(float(scores['smm'][held_out].min()), abs=1e-5)
@@ -308,6 +310,65 @@ class TestScorer:
         )
         again.load_state_dict(scorer.state_dict())
         assert torch.equal(again(values)['all'], found['all'])
+
+    def strata(self, few=None):
+        """Errors of two sorts of objects, the second, a fifth or so many, ten times as rough."""
+        generator = torch.Generator().manual_seed(5)
+        sort = (torch.rand(24000, generator=generator) < 0.2).float()
+        if few is not None:
+            sort[torch.arange(24000) >= 24000 - few] = 1
+            sort[: 24000 - few] = 0
+        error = torch.randn(24000, generator=generator).exp() * (1 + 9 * sort)
+        return dict(sort=sort, a=error, b=error.square()), torch.arange(24000) % 8
+
+    def test_shares_are_of_an_objects_own_stratum(self):
+        values, videos = self.strata()
+        terms = {name: dict(type='PredictionError', of=name) for name in 'ab'}
+        shares = {}
+        for stratum in (None, 'sort'):
+            scorer = ObjectScorer(terms, stratum=stratum)
+            assert scorer.quantities == {'a', 'b'} | ({stratum} - {None})
+            train = {k: v[:12000] for k, v in values.items()}
+            assert not scorer.fit(train, videos[:12000], videos[:12000] < 6)
+            scores = scorer({k: v[12000:] for k, v in values.items()})
+            for channel in ('a', 'all'):
+                high = scores[channel] > -np.log(0.05)
+                shares[stratum, channel] = [
+                    float(high[values['sort'][12000:] == sort].float().mean()) for sort in (0, 1)
+                ]
+            loaded = ObjectScorer(terms, stratum=stratum)
+            loaded.load_state_dict(scorer.state_dict())
+            assert torch.equal(loaded(values)['all'], scorer(values)['all'])
+        for channel in ('a', 'all'):
+            assert shares[None, channel][1] > 0.15
+            assert all(0.03 < share < 0.07 for share in shares['sort', channel]), shares
+
+    def test_a_stratum_of_too_few_has_the_tail_of_all(self):
+        values, videos = self.strata(few=90)
+        terms = dict(a=dict(type='PredictionError', of='a'))
+        scorer, alike = ObjectScorer(terms, stratum='sort'), ObjectScorer(terms)
+        for each in (scorer, alike):
+            each.fit(values, videos, torch.ones(24000, dtype=torch.bool))
+        few = values['sort'] == 1
+        assert torch.equal(scorer(values)['a'][few], alike(values)['a'][few])
+        assert not torch.equal(scorer(values)['a'][~few], alike(values)['a'][~few])
+
+    @pytest.mark.parametrize('found', [torch.full((24000,), 2.0), torch.zeros(24000, 2)])
+    def test_a_stratum_that_is_none_is_named(self, found):
+        values, videos = self.strata()
+        scorer = ObjectScorer(dict(a=dict(type='PredictionError', of='a')), stratum='sort')
+        with pytest.raises(ValueError, match="scorer.stratum: 'sort': expected 0 or 1"):
+            scorer.fit(dict(values, sort=found), videos, videos < 4)
+
+    def test_what_a_term_adds_is_what_sums_are_of(self):
+        scorer, values = self.fitted()
+        scores = scorer(values)
+        parts = scorer.parts(scores, 'both')
+        assert set(parts) == {'smm', 'action', 'appearance'}
+        high = torch.tensor([0.0, 3.5, 4.0, 5.0, 4 + np.e - 1])
+        added = scorer.parts(dict.fromkeys(parts, high), 'both')['appearance']
+        expected = torch.tensor([0.0, 7.0, 8.0, 2 * (4 + np.log(2)), 10.0])
+        torch.testing.assert_close(added, expected.float())
 
     def test_weights_of_the_sum_of_all_can_be_set(self):
         values, videos, held_out = data()

@@ -28,6 +28,7 @@ model = dict(
     ),
     scorer=dict(
         context='place',
+        stratum='cut',
         terms=dict(
             _delete_=True,
             **_base_.terms,

@@ -5,6 +5,7 @@ measure = dict(
     # How large, where and how it moves, in one distance.
     motion=dict(type='MeasureAttributes', quantities=('velocity', 'width', 'height', 'foot')),
     place=dict(type='MeasurePlace'),
+    cut=dict(type='MeasureCut'),
     tokens='${tokens}',
 )
 terms = dict(

@@ -4,5 +4,5 @@ _base_ = './measured.py'
 model = dict(
     type='ObjectVAD',
     tube=dict(window=5, horizon=1, measure=_base_.measure),
-    scorer=dict(type='ObjectScorer', context='place', terms=_base_.terms),
+    scorer=dict(type='ObjectScorer', context='place', stratum='cut', terms=_base_.terms),
 )

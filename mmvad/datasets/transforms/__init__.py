@@ -1,6 +1,6 @@
 """Transforms of MMAction-style pipelines: frames, crops, captions, attributes, packing."""
 
-from .attributes import MeasureAttributes, MeasurePlace
+from .attributes import MeasureAttributes, MeasureCut, MeasurePlace
 from .captions import LoadTubeCaptions, TokenizeCaptions
 from .crops import ComputeTubeFlow, CropTubes, LoadTubeFrames, PackTubeInputs
 
@@ -10,6 +10,7 @@ __all__ = [
     'LoadTubeCaptions',
     'LoadTubeFrames',
     'MeasureAttributes',
+    'MeasureCut',
     'MeasurePlace',
     'PackTubeInputs',
     'TokenizeCaptions',

@@ -96,3 +96,32 @@ class MeasurePlace(BaseTransform):
         place = np.stack([(x1 + x2) / 2 / width, y2 / height, np.log((y2 - y1) / height)], axis=1)
         results.setdefault('measurements', {})[self.name] = place.astype(np.float32)
         return results
+
+
+@TRANSFORMS.register_module()
+class MeasureCut(BaseTransform):
+    """Measure whether the frame's edge cuts objects, for a scorer's ``stratum``.
+
+    Required keys: ``imgs`` (T frames), ``objects`` (n, 4). Added: ``measurements[name]``, (n,)
+    float32: 1 of what reaches the edge, else 0.
+
+    Args:
+        margin: How near is at the edge, as a share of the frame's width and height; boxes of a
+            detector end before it.
+        name: Of the measurement.
+    """
+
+    def __init__(self, margin: float = 0.01, name: str = 'cut') -> None:
+        if not 0 <= margin < 0.5:
+            raise ValueError(f'MeasureCut.margin: expected from 0 to below 0.5, got {margin!r}')
+        self.margin = margin
+        self.name = name
+
+    def transform(self, results: dict) -> dict:
+        height, width = results['imgs'][-1].shape[:2]
+        objects = np.asarray(results['objects'], np.float32).reshape(-1, 4)
+        low = objects[:, :2] / (width, height) <= self.margin
+        high = objects[:, 2:] / (width, height) >= 1 - self.margin
+        cut = (low | high).any(axis=1)
+        results.setdefault('measurements', {})[self.name] = cut.astype(np.float32)
+        return results

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmvad.datasets import MeasuredFrames
 from mmvad.models import ObjectScorer
-from mmvad.models.scoring import TailProbability
+from mmvad.models.scoring import TailProbability, damped
 
 from .altered import UNALTERED
 
@@ -33,7 +33,7 @@ class Check:
     """Surprisals of normal and of altered frames, each by a scorer that has not seen their video.
 
     Args:
-        terms: Term to surprisals (n,), of the objects of all frames.
+        terms: Term to surprisals (n,), of the objects of all frames, as they count in a sum.
         frames: (n,) which of the F frames each is in.
         videos: (F,) number of the video of each frame.
         kinds: (F,) what was done to it.
@@ -185,7 +185,7 @@ def check_scorer(
             found = fitted(_rows(these.measurements, rows))
             parts.append(
                 (
-                    {name: found[name].numpy() for name in scorer.terms},
+                    {name: damped(found[name]).numpy() for name in scorer.terms},
                     (np.cumsum(chosen) - 1)[these.frames[rows]],
                     these.videos[chosen],
                     done[chosen],

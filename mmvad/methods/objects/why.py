@@ -78,7 +78,7 @@ def write_why(
 
     The record holds the ``channel`` and ``objects``, highest first: where each was found, its
     score, before and after smoothing along its track, and of each term its surprisal, its weight
-    and its ``share`` of the weighted sum. A term that compares with training objects adds the
+    and its ``share`` of what adds up. A term that compares with training objects adds the
     ``nearest``; of what was measured in units, ``values`` with what is usual where the object is,
     and each value's share of the squared distance to the nearest; of tokens, ``heat``: the share
     of each cell.
@@ -164,7 +164,8 @@ def explain(
     values = model.all_quantities({name: torch.cat([p[name] for p in parts]) for name in parts[0]})
     surprisals = model.scorer(values)
     weights = model.scorer.channel_weights(channel)
-    sums = sum(weight * surprisals[name] for name, weight in weights.items())
+    added = model.scorer.parts(surprisals, channel)
+    sums = sum(added.values())
     boxes = [dataset.tubes[h.video].objects[t] for h, t in zip(happenings, tubes, strict=True)]
     records = [
         _found(rank, happening, scored[happening.video], channel, box, dataset.videos)
@@ -175,7 +176,7 @@ def explain(
         said = _said(term, values[term.of], boxes, origins, _readings(model, term.of))
         for i, (record, more) in enumerate(zip(records, said, strict=True)):
             surprisal, total = float(surprisals[name][i]), float(sums[i])
-            share = weight * surprisal / total if total > 0 else 0.0
+            share = float(added[name][i]) / total if name in added and total > 0 else 0.0
             record['terms'][name] = dict(
                 surprisal=_short(surprisal), weight=weight, share=_short(share), **more
             )

@@ -2,7 +2,7 @@
 
 from .context import LocalScale
 from .scorer import ObjectScorer
-from .tails import TailProbability
+from .tails import StratifiedTail, TailProbability, damped
 from .terms import NearestDistance, PredictionError, ScoreTerm
 
 __all__ = [
@@ -11,5 +11,7 @@ __all__ = [
     'ObjectScorer',
     'PredictionError',
     'ScoreTerm',
+    'StratifiedTail',
     'TailProbability',
+    'damped',
 ]

@@ -15,7 +15,7 @@ from mmvad.registry import MODELS
 
 from .context import LocalScale
 from .nearest import groups_of
-from .tails import TailProbability
+from .tails import StratifiedTail, damped
 
 
 @MODELS.register_module()
@@ -24,18 +24,22 @@ class ObjectScorer(BaseModule):
 
     Each term becomes a surprisal: minus the natural logarithm of the share of training objects, as
     good as never seen, that have as much of it (:class:`TailProbability`). Surprisals of different
-    terms are comparable and add up. A channel is a weighted sum of some, brought to surprisal once
-    more, since terms go together: each term by itself, ``all``, whose weights a self-check may
-    choose (:meth:`weigh`), and those that ``channels`` names.
+    terms are comparable and add up, :func:`damped` where they are so high that nobody knows. A
+    channel is a weighted sum of some, brought to surprisal once more, since terms go together: each
+    term by itself, ``all``, whose weights a self-check may choose (:meth:`weigh`), and those that
+    ``channels`` names.
 
     With a ``context`` a term that is ``by_place`` is first compared with that of the training
-    objects that were in a like place (:class:`LocalScale`).
+    objects that were in a like place (:class:`LocalScale`). With a ``stratum``, shares are of the
+    training objects of an object's own: what the frame's edge cuts is seen in part, is unlike whole
+    objects and measured roughly.
 
     Args:
         terms: Name to the config of a :class:`~mmvad.models.scoring.ScoreTerm`.
         channels: Name of a further channel to the terms it sums.
         context: A quantity (n, P) that says where an object is; None: one scale everywhere.
         neighbours: Training objects nearest in context that a term is compared with.
+        stratum: A quantity (n,) of 0 and 1 that parts objects into two sorts; None: one sort.
 
     Raises:
         ValueError: If there are no terms, or a channel takes a name twice or names no term.
@@ -47,6 +51,7 @@ class ObjectScorer(BaseModule):
         channels: Mapping[str, Sequence[str]] | None = None,
         context: str | None = None,
         neighbours: int = 200,
+        stratum: str | None = None,
     ) -> None:
         super().__init__()
         if not terms:
@@ -70,13 +75,16 @@ class ObjectScorer(BaseModule):
             self.channels[channel] = tuple(parts)
         self.channels['all'] = tuple(terms)
         self.context = context
+        self.stratum = stratum
         # In the order of the terms' names: that in which a config has them does not matter.
         self._order = sorted(terms)
         self._placed = [name for name in self._order if self.terms[name].by_place]
         self.local = LocalScale(neighbours) if context and self._placed else None
         # A channel of one term is that term.
         sums = [name for name, parts in self.channels.items() if len(parts) > 1]
-        self.tails = ModuleDict({name: TailProbability() for name in (*terms, *sums)})
+        self.tails = ModuleDict(
+            {name: StratifiedTail(2 if stratum else 1) for name in (*terms, *sums)}
+        )
         # Of the channel all, in the order of the terms' names.
         self.register_buffer(
             'weights', torch.tensor([self.terms[name].weight for name in self._order])
@@ -86,8 +94,9 @@ class ObjectScorer(BaseModule):
 
     @property
     def quantities(self) -> set[str]:
-        """The quantities that the terms look at, and the context."""
-        return {term.of for term in self.terms.values()} | ({self.context} - {None})
+        """The quantities that the terms look at, the context and the stratum."""
+        terms = {term.of for term in self.terms.values()}
+        return terms | ({self.context, self.stratum} - {None})
 
     @property
     def resizable(self) -> list[str]:
@@ -154,14 +163,14 @@ class ObjectScorer(BaseModule):
                 order[by_all[order]],
             )
             logs |= self._split(scaled)
-        surprisals = {}
+        surprisals, strata = {}, self._strata(values, videos)
         for name in self.terms:
-            remarks += self._fit_tail(name, _ratio(logs[name]), unseen[name])
-            surprisals[name] = self.tails[name](_ratio(logs[name]))
+            remarks += self._fit_tail(name, _ratio(logs[name]), strata, unseen[name])
+            surprisals[name] = self.tails[name](_ratio(logs[name]), strata)
         for channel, parts in self.channels.items():
             if len(parts) > 1:
-                remarks += self._fit_tail(channel, self._sum(surprisals, channel), by_all)
-        scores = self._channels(surprisals)
+                remarks += self._fit_tail(channel, self._sum(surprisals, channel), strata, by_all)
+        scores = self._channels(surprisals, strata)
         self.floor = torch.stack([scores[name][held_out].min() for name in sorted(scores)])
         return remarks
 
@@ -186,14 +195,29 @@ class ObjectScorer(BaseModule):
         if self.local is not None:
             places = self._quantity(values, self.context)
             logs |= self._split(self.local(places, self._join(logs)))
-        return self._channels({name: self.tails[name](_ratio(logs[name])) for name in self.terms})
+        strata = self._strata(values, next(iter(logs.values())))
+        return self._channels(
+            {name: self.tails[name](_ratio(logs[name]), strata) for name in self.terms}, strata
+        )
 
-    def _fit_tail(self, name: str, values: Tensor, unseen: Tensor) -> list[str]:
+    def _strata(self, values: Mapping[str, Tensor], like: Tensor) -> Tensor:
+        """(n,) which stratum each object is of."""
+        if self.stratum is None:
+            return torch.zeros_like(like, dtype=torch.int64)
+        found = self._quantity(values, self.stratum)
+        if found.ndim != 1 or not bool(((found == 0) | (found == 1)).all()):
+            raise ValueError(
+                f'scorer.stratum: {self.stratum!r}: expected 0 or 1 of each object, got shape '
+                f'{tuple(found.shape)}'
+            )
+        return found.long()
+
+    def _fit_tail(self, name: str, values: Tensor, strata: Tensor, unseen: Tensor) -> list[str]:
         try:
-            remark = self.tails[name].fit(values[unseen])
+            remarks = self.tails[name].fit(values[unseen], strata[unseen])
         except ValueError as error:
             raise ValueError(f'scorer: {name}: {error}') from error
-        return [f'scorer: {name}: {remark}'] if remark else []
+        return [f'scorer: {name}: {remark}' for remark in remarks]
 
     @staticmethod
     def _quantity(values: Mapping[str, Tensor], name: str) -> Tensor:
@@ -220,14 +244,22 @@ class ObjectScorer(BaseModule):
             for name in sorted(self.channels[channel])
         }
 
-    def _sum(self, surprisals: Mapping[str, Tensor], channel: str) -> Tensor:
-        """The weighted sum of a channel's terms."""
-        weights = self.channel_weights(channel)
-        return sum(weight * surprisals[name] for name, weight in weights.items())
+    def parts(self, surprisals: Mapping[str, Tensor], channel: str) -> dict[str, Tensor]:
+        """What each term of a channel adds to its sum.
 
-    def _channels(self, surprisals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        Args:
+            surprisals: Term to (n,).
+            channel: Name of the channel.
+        """
+        weights = self.channel_weights(channel)
+        return {name: weight * damped(surprisals[name]) for name, weight in weights.items()}
+
+    def _sum(self, surprisals: Mapping[str, Tensor], channel: str) -> Tensor:
+        return sum(self.parts(surprisals, channel).values())
+
+    def _channels(self, surprisals: Mapping[str, Tensor], strata: Tensor) -> dict[str, Tensor]:
         return {
-            channel: self.tails[channel](self._sum(surprisals, channel))
+            channel: self.tails[channel](self._sum(surprisals, channel), strata)
             if len(parts) > 1
             else surprisals[parts[0]]
             for channel, parts in self.channels.items()

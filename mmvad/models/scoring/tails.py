@@ -1,12 +1,12 @@
 """How rarely training objects score as high: one scale for all terms and all data.
 
-Shape letters: n objects, Q points of the distribution that are kept.
+Shape letters: n objects, Q points of the distribution that are kept, S strata.
 """
 
 from __future__ import annotations
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
 from scipy.stats import genpareto
 from torch import Tensor
 
@@ -17,6 +17,21 @@ _POINTS = 901
 _SHAPED = 50
 # With fewer objects there is no tail at all.
 _LEAST = 2
+# A stratum of fewer objects has the tail of all: of these, ten would be in its own.
+_LEAST_STRATUM = 100
+# In nats: one object in 55.
+_DAMPED_FROM = 4.0
+
+
+def damped(surprisals: Tensor) -> Tensor:
+    """What a term's surprisal counts for in a sum: itself up to 4 nats, and what is beyond by the
+    logarithm of one more.
+
+    How far the fitted tail of a single term reaches is what is known least; without this, one
+    outlier drowns all other terms, and when smoothed the frames beside it.
+    """
+    beyond = (surprisals - _DAMPED_FROM).clamp(min=0)
+    return surprisals.clamp(max=_DAMPED_FROM) + torch.log1p(beyond)
 
 
 class TailProbability(BaseModule):
@@ -100,3 +115,48 @@ class TailProbability(BaseModule):
         else:
             rare = beyond / scale
         return (rare - torch.log1p(-below)).float()
+
+
+class StratifiedTail(BaseModule):
+    """Surprisal among the training values of the same stratum, a :class:`TailProbability` each.
+
+    Args:
+        strata: S, how many there are.
+    """
+
+    def __init__(self, strata: int) -> None:
+        super().__init__()
+        self.strata = ModuleList(TailProbability() for _ in range(strata))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether :meth:`fit` was called, or a fitted state loaded."""
+        return all(tail.fitted for tail in self.strata)
+
+    def fit(self, values: Tensor, strata: Tensor) -> list[str]:
+        """Take the distribution of training values in each stratum, in one of too few objects that
+        of all.
+
+        Args:
+            values: (n,), of objects that are as good as never seen.
+            strata: (n,) number of the stratum of each.
+
+        Returns:
+            What a person should know of the fit.
+
+        Raises:
+            ValueError: If there are too few values to tell what is rare.
+        """
+        remarks = []
+        for number, tail in enumerate(self.strata):
+            own = values[strata == number]
+            remarks.append(tail.fit(own if len(own) >= _LEAST_STRATUM else values))
+        return [remark for remark in dict.fromkeys(remarks) if remark]
+
+    def forward(self, values: Tensor, strata: Tensor) -> Tensor:
+        """(n,) values and strata to (n,) surprisals, at least 0, in nats; higher is rarer."""
+        found = torch.zeros_like(values, dtype=torch.float32)
+        for number, tail in enumerate(self.strata):
+            own = strata == number
+            found[own] = tail(values[own])
+        return found
