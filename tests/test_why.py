@@ -241,16 +241,18 @@ def test_the_record_of_a_run(run):
                 surprisal = found['terms'][name]['surprisal']
                 assert surprisal == pytest.approx(table[name][row], abs=1e-3)
             assert found['score'] == pytest.approx(table['all'][row], abs=1e-3)
-        # Shares of the weighted sum.
-        terms = found['terms']
-        total = sum(term['weight'] * term['surprisal'] for term in terms.values())
+        # Shares of the weighted sum, in which what is rare beyond 4 nats counts by its logarithm.
+        terms, adds = found['terms'], {}
+        for name, term in terms.items():
+            surprisal = term['surprisal']
+            damped = surprisal if surprisal <= 4 else 4 + np.log1p(surprisal - 4)
+            adds[name] = term['weight'] * damped
         assert {name: term['weight'] for name, term in terms.items()} == dict(
             attributes=1.0, cells=0.5
         )
-        for term in terms.values():
-            assert term['share'] == pytest.approx(
-                term['weight'] * term['surprisal'] / total, abs=1e-3
-            )
+        for name, term in terms.items():
+            expected = adds[name] / sum(adds.values())
+            assert term['share'] == pytest.approx(expected, abs=1e-3)
         # The nearest training objects of the attributes, by their definition.
         file = f'{run.work_dir}/features/testing/attributes/{found["video"]}.npy'
         own = np.load(file)[found['tube']]

@@ -35,7 +35,7 @@ class TermPicture:
         name: Of the term.
         surprisal: Of the object.
         weight: In the sum; 0: it does not count.
-        share: Of the weighted sum, from 0 to 1.
+        share: Of the sum, from 0 to 1.
         lines: What was measured.
         heat: Where the object is unlike the nearest training object, over a crop of it.
         nearest: The nearest training objects, nearest first: picture, None where there is none, and
@@ -126,7 +126,7 @@ def plot_why(picture: WhyPicture, path: str | Path) -> None:
     right = _MARGIN + wide + 3 * _GAP
     crop = top - 2 * _HEADING - bars
     page.show(picture.crop, right, y, _WIDTH - _MARGIN - right, crop)
-    page.text(right, y + crop + _GAP, 'surprisal times weight, share of the sum', 8)
+    page.text(right, y + crop + _GAP, 'share of the sum', 8)
     page.bars(picture.terms, right, y + crop + _HEADING + _GAP / 2, bars)
     y += top + _GAP
     for term, high in zip(counting, rows, strict=True):
@@ -181,23 +181,22 @@ class _Page:
         self.figure.figimage(fit[:, :, ::-1], round(x * _DPI), below)
 
     def bars(self, terms: Sequence[TermPicture], x: float, y: float, high: float) -> None:
-        """What each term adds to the sum."""
+        """The share of each term in the sum."""
         left = x + 0.075 * max(len(term.name) for term in terms) + 0.1
         wide, bottom = _WIDTH - _MARGIN - left, self.height - y - high
         axes = self.figure.add_axes(
             (left / _WIDTH, bottom / self.height, wide / _WIDTH, high / self.height)
         )
-        sums = [term.surprisal * term.weight for term in terms]
-        axes.barh(range(len(terms)), sums, color=_BAR, height=0.6)
+        shares = [term.share for term in terms]
+        axes.barh(range(len(terms)), shares, color=_BAR, height=0.6)
         # Room for the numbers behind the longest bar.
-        axes.set(xlim=(0, max([*sums, 1e-6]) * 1.9), ylim=(len(terms) - 0.5, -0.5), xticks=[])
+        axes.set(xlim=(0, max([*shares, 1e-6]) * 2.2), ylim=(len(terms) - 0.5, -0.5), xticks=[])
         axes.set_yticks(range(len(terms)), [term.name for term in terms], fontsize=8)
         axes.tick_params(length=0)
         axes.spines[['top', 'right', 'bottom']].set_visible(False)
-        for row, (term, value) in enumerate(zip(terms, sums, strict=True)):
-            text = f'{value:.2f}, {term.share:.0%}'
-            if not term.weight:
-                text = f'not counted (surprisal {term.surprisal:.2f})'
+        for row, (term, value) in enumerate(zip(terms, shares, strict=True)):
+            share = f'{value:.0%}' if term.weight else 'not counted'
+            text = f'{share}, surprisal {term.surprisal:.2f}'
             axes.annotate(
                 text, (value, row), (4, 0), textcoords='offset points', va='center', fontsize=8
             )
