@@ -11,7 +11,9 @@ import torch
 from conftest import REPO, tiny_config
 from runs import begin
 
+from mmvad.datasets import FrameSource
 from mmvad.methods.objects import AlteredMoments
+from mmvad.methods.objects.model_file import normal_scores_of
 from mmvad.registry import RUNNERS
 
 KINDS = dict(faster=dict(type='Faster'), vehicle=dict(type='Vehicle'), lying=dict(type='Lying'))
@@ -48,6 +50,30 @@ def test_what_a_run_leaves(checked, plaza):
         assert np.isfinite(moments.measurements['attributes']).all()
     metrics = json.loads((checked / 'metrics.json').read_text())
     assert metrics['protocol']['self_check'] == found
+    # Two videos of 40 frames, 25 a second: too short for a threshold.
+    assert 'alarms' not in metrics['protocol'] and 'alarms' not in metrics
+    normal = normal_scores_of(checked / 'attributes.pth')
+    assert normal.step == 2 and set(normal.scores) == {'attributes', 'all'}
+
+
+def test_alarms_are_by_normal_video(plaza, tmp_path, monkeypatch):
+    """At 5 frames a second there are 8 and 8 of it; the threshold is the test's own policy's."""
+    monkeypatch.setattr(FrameSource, 'fps', 5.0)
+    told = {}
+    checked = tmp_path / 'checked'
+    RUNNERS.build(checked_config(plaza, checked)).train()
+    for name, sigma in (('as it is', 3), ('smoother', 6)):
+        shutil.copytree(checked, tmp_path / name)
+        cfg = checked_config(plaza, tmp_path / name)
+        cfg.stages.test.evaluator.smoothing.sigma = sigma
+        RUNNERS.build(cfg).train()
+        told[name] = json.loads((tmp_path / name / 'metrics.json').read_text())
+    for metrics in told.values():
+        alarms = metrics['protocol']['alarms']
+        assert alarms['threshold'] > 0 and alarms['false_an_hour'] == 1
+        assert alarms['normal_seconds'] == 16
+        assert 0 <= metrics['alarms_false'] <= metrics['alarms'] <= 8
+    assert len({metrics['protocol']['alarms']['threshold'] for metrics in told.values()}) == 2
 
 
 def test_labels_have_no_say(checked, plaza, tmp_path):
@@ -85,6 +111,9 @@ def test_learned_terms_are_checked_as_well(plaza, tmp_path):
     found = json.loads((tmp_path / 'calibrate/self_check.json').read_text())
     assert set(found['weights']) == {'smm', 'action', 'appearance', 'attributes'}
     assert set(found['auc_of_terms']) == set(found['weights'])
+    # What trains the branches has seen the first of two videos.
+    normal = normal_scores_of(tmp_path / 'localvad.pth')
+    assert len(normal.lengths) == 1 and len(normal.frames)
 
 
 def test_the_tool_tells_without_a_test_split(checked, plaza, tmp_path):

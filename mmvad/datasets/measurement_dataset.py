@@ -33,6 +33,7 @@ class MeasuredFrames:
         videos: (F,) number of the video of each frame.
         numbers: (F,) number of each frame in its video, 0-based.
         held_out: (F,) bool, see :meth:`MeasurementDataset.held_out`.
+        objects: (n, 4) xyxy, pixels.
     """
 
     measurements: dict[str, Tensor]
@@ -40,6 +41,7 @@ class MeasuredFrames:
     videos: np.ndarray
     numbers: np.ndarray
     held_out: np.ndarray
+    objects: np.ndarray
 
 
 @DATASETS.register_module()
@@ -245,7 +247,7 @@ class MeasurementDataset(BaseDataset):
         """
         marks = self.held_out(held_out)
         every = max(1, round(sum(map(len, self.tubes.values())) / count))
-        parts, frames, videos, numbers, kept = [], [], [], [], []
+        parts, frames, videos, numbers, kept, objects = [], [], [], [], [], []
         before = 0
         for index, (video, tubes) in enumerate(self.tubes.items()):
             picked = np.unique(tubes.frames)[::every]
@@ -257,10 +259,11 @@ class MeasurementDataset(BaseDataset):
             videos.append(np.full(len(picked), index))
             numbers.append(picked)
             kept.append(marks[video][np.searchsorted(tubes.frames, picked)])
+            objects.append(tubes.objects[rows])
             before += len(picked)
         return MeasuredFrames(
             {name: torch.cat([part[name] for part in parts]) for name in self.names},
-            *map(np.concatenate, (frames, videos, numbers, kept)),
+            *map(np.concatenate, (frames, videos, numbers, kept, objects)),
         )
 
     def rows(self, video: str, rows: int | slice | np.ndarray) -> dict[str, Tensor]:

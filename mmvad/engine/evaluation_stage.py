@@ -12,7 +12,12 @@ from mmengine.model import BaseModel
 
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import check_regions, read_regions
-from mmvad.evaluation.functional import MIN_REGION_AREA, VideoScores, check_min_region_area
+from mmvad.evaluation.functional import (
+    MIN_REGION_AREA,
+    VideoScores,
+    alarm_figures,
+    check_min_region_area,
+)
 from mmvad.registry import METRICS
 from mmvad.structures import write_json
 
@@ -81,6 +86,16 @@ class EvaluationStage(BaseStage):
         """What training chose by itself, for the record among the figures."""
         return {}
 
+    def alarms(self, job: Job, channel: str) -> dict[str, float] | None:
+        """From which final score on there is an alarm, where training says: ``threshold``, and
+        what it is by, for the record among the figures.
+
+        Args:
+            job: Whose test.
+            channel: The one that gives the final score.
+        """
+        return None
+
     def look_closer(  # noqa: B027 (most methods have nothing to add)
         self,
         job: Job,
@@ -137,15 +152,35 @@ class EvaluationStage(BaseStage):
         protocol |= self.chosen(job)
         if videos.skipped:
             protocol['left_out'] = videos.skipped
-        write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
         metric = runner.test_evaluator.metrics[0]
-        write_report(videos, job.work_dir, metric.scored, metric.final_channel, self.annotate)
-        self.look_closer(job, model, dataset, metric.scored, metric.final_channel)
+        channel, threshold = metric.final_channel, None
+        if alarms := self.alarms(job, channel):
+            protocol['alarms'], threshold = alarms, alarms['threshold']
+            final = {name: found.final[channel] for name, found in metric.scored.items()}
+            rates = {name: videos.source(name).fps for name in final}
+            figures |= alarm_figures(final, videos.labels, rates, threshold)
+        write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
+        write_report(videos, job.work_dir, metric.scored, channel, self.annotate, threshold)
+        self.look_closer(job, model, dataset, metric.scored, channel)
         if 'auc/micro' in figures:
             job.logger.info(
                 f'micro-AUC {figures["auc/micro"]:.2f} % (without smoothing '
                 f'{figures["auc/micro_raw"]:.2f} %), macro-AUC {figures["auc/macro"]:.2f} %, '
                 f'{figures["frames"]} frames, {figures["abnormal_frames"]} abnormal'
+            )
+        if alarms:
+            told = ''.join(
+                f', {figures[key]:.1f} % of {what} frames above it'
+                for key, what in (
+                    ('alarm_frames_abnormal', 'abnormal'),
+                    ('alarm_frames_normal', 'normal'),
+                )
+                if key in figures
+            )
+            job.logger.info(
+                f'{figures["alarms"]} alarms at a threshold of {threshold:.2f}, by '
+                f'{alarms["normal_seconds"]} s of normal video {alarms["false_an_hour"]:g} false '
+                f'ones an hour{told}'
             )
         job.logger.info(f'Scores, plots and metrics.json: {job.work_dir.root}')
         return figures

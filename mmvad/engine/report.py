@@ -28,6 +28,7 @@ def write_report(
     scored: Mapping[str, VideoScores],
     channel: str,
     annotate: int,
+    threshold: float | None = None,
 ) -> None:
     """Draw what was scored: plots, annotated videos and an overview. Those of an earlier test go.
 
@@ -37,6 +38,7 @@ def write_report(
         scored: Video to its scores.
         channel: The one to draw.
         annotate: How many videos to annotate: those with the clearest change of score first.
+        threshold: From which score on there is an alarm, if that is known.
     """
     for one in (work_dir.plot('_'), work_dir.annotated('_')):
         for path in one.parent.rglob(f'*{one.suffix}'):
@@ -50,6 +52,7 @@ def write_report(
             work_dir.plot(video),
             f'Video {video}',
             raw=scored[video].raw[channel],
+            threshold=threshold,
         )
     everything = np.concatenate(list(scores.values()))
     limits = tuple(np.percentile(everything, (5, 99)).tolist())
@@ -68,6 +71,7 @@ def write_report(
             objects['boxes'],
             objects[channel],
             labels=videos.labels.get(video),
+            threshold=threshold,
             limits=limits,
         )
         if number == 0:
@@ -84,5 +88,6 @@ def write_report(
                 scores[video],
                 videos.labels.get(video),
                 scored[video].raw[channel],
+                threshold,
             )
             plot_overview([overview], work_dir.overview)

@@ -1,5 +1,6 @@
 """Pure functions of numpy arrays, from object scores to figures; no other room is imported."""
 
+from mmvad.evaluation.functional.alarms import alarm_figures, second_peaks
 from mmvad.evaluation.functional.postprocess import (
     build_smoother,
     causal_gaussian_smooth,
@@ -42,6 +43,7 @@ __all__ = [
     'Regions',
     'ScorePolicy',
     'VideoScores',
+    'alarm_figures',
     'average_precision',
     'build_smoother',
     'causal_gaussian_smooth',
@@ -61,5 +63,6 @@ __all__ = [
     'regions_from_components',
     'regions_from_masks',
     'score_video',
+    'second_peaks',
     'smooth_along_tracks',
 ]

@@ -15,6 +15,7 @@ class LocalVADCalibrateStage(CalibrateStage):
     """Fit the scorer of a model with trained parts; see :class:`CalibrateStage`."""
 
     needs = ('tubes/training', 'features/training', 'spatial', 'temporal')
+    trained = True
 
     def build_model(self, job: Job) -> ObjectVAD:
         model = super().build_model(job)

@@ -20,9 +20,10 @@ from mmvad.models.scoring.context import LEAST_EXPLAINED
 from mmvad.registry import MODELS, STAGES
 from mmvad.structures import TubeSpec, tubes_path, write_json
 
+from .alarms import NormalScores
 from .altered import AlteredMoments
 from .model_file import build_model, config_text, write_model_file
-from .self_check import alarm_rarity, check_scorer
+from .self_check import alarm_rarity, check_scorer, unseen_scores
 
 
 @STAGES.register_module()
@@ -39,7 +40,8 @@ class CalibrateStage(BaseStage):
             learned is taken; what trains leaves them out.
         self_check: Whether anomalies that were made of training videos, by the stage
             ``anomalies``, say which terms of the channel ``all`` count, and what would be found
-            (``self_check.json``).
+            (``self_check.json``). The model file then also holds scores of unseen normal video,
+            from which thresholds are taken.
         false_alarms: An hour, at which the self-check says what is found.
     """
 
@@ -47,6 +49,8 @@ class CalibrateStage(BaseStage):
     config = ('model',)
     in_model = True
     seeded = True
+    #: Whether what is not held out has trained a part of the model.
+    trained = False
 
     def __init__(
         self,
@@ -104,7 +108,11 @@ class CalibrateStage(BaseStage):
                 f'A single training video: its last {self.held_out:.0%} is held out for the scale '
                 'of the scores, in place of other videos'
             )
-        checked = self._check(job, model, dataset) if self.self_check else None
+        checked = normal = None
+        if self.self_check:
+            seen = _looked_at(model, dataset.whole_frames(self.num_tubes, self.held_out))
+            checked = self._check(job, model, dataset, seen)
+            normal = self._normal(job, model, dataset, seen)
         for remark in model.calibrate(measurements, videos, held_out):
             job.logger.warning(remark)
         for name, share in model.scorer.explained_by_place.items():
@@ -114,17 +122,36 @@ class CalibrateStage(BaseStage):
             )
         path = self.output(job.path)
         origins = dataset.origins(self.num_tubes)
-        write_model_file(path, model, job.whole_config, job.seed, checked, origins)
+        write_model_file(path, model, job.whole_config, job.seed, checked, origins, normal)
         job.logger.info(f'Self-contained model: {path}')
 
-    def _check(self, job: Job, model: ObjectVAD, dataset: MeasurementDataset) -> dict[str, Any]:
+    def _normal(
+        self, job: Job, model: ObjectVAD, dataset: MeasurementDataset, seen: MeasuredFrames
+    ) -> NormalScores:
+        """Scores of normal video that the scorer, with its weights, has not seen."""
+        scores, videos = unseen_scores(model.scorer, seen), job.videos('training')
+        kept = seen.held_out[seen.frames] if self.trained else np.ones(len(seen.frames), bool)
+        owners = seen.videos[seen.frames][kept]
+        used, owners = np.unique(owners, return_inverse=True)
+        names = list(dataset.videos.lengths)
+        apart = np.diff(seen.numbers)[np.diff(seen.videos) == 0]
+        return NormalScores(
+            owners=owners.astype(np.int32),
+            frames=seen.numbers[seen.frames][kept].astype(np.int32),
+            boxes=seen.objects[kept],
+            scores={name: values[kept] for name, values in scores.items()},
+            lengths=np.array([videos.lengths[names[video]] for video in used], np.int32),
+            rates=np.array([videos.source(names[video]).fps for video in used], np.float32),
+            step=int(apart.min()) if len(apart) else 1,
+        )
+
+    def _check(
+        self, job: Job, model: ObjectVAD, dataset: MeasurementDataset, normal: MeasuredFrames
+    ) -> dict[str, Any]:
         """Weigh the terms by what they find of anomalies that were made; see
         :mod:`~mmvad.methods.objects.self_check`."""
-        normal = dataset.whole_frames(self.num_tubes, self.held_out)
         altered, kinds = _altered(job, dataset, model.measurements)
-        check = check_scorer(
-            model.scorer, *(_looked_at(model, frames) for frames in (normal, altered)), kinds
-        )
+        check = check_scorer(model.scorer, normal, _looked_at(model, altered), kinds)
         given = {name: term.weight for name, term in model.scorer.terms.items()}
         chosen = check.choose(given)
         model.scorer.weigh(chosen)
@@ -167,6 +194,7 @@ def _altered(
         np.repeat(np.arange(len(parts)), [len(part.kinds) for part in parts]),
         joined.frames,
         np.zeros(len(joined.kinds), bool),
+        joined.objects,
     ), joined.kinds
 
 

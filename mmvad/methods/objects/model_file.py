@@ -20,8 +20,11 @@ from mmvad.registry import MODELS, PROPOSERS, STAGES, TRANSFORMS
 from mmvad.structures import ObjectOrigins, atomic_path, file_digest, read_checkpoint
 from mmvad.structures.array_files import damage_named
 
-# Arrays of ObjectOrigins, as they are stored.
+from .alarms import NormalScores
+
+# Arrays of ObjectOrigins, and of NormalScores, as they are stored.
 _ORIGINS = dict(owners=np.int32, frames=np.int32, boxes=np.float32)
+_NORMAL = dict(_ORIGINS, lengths=np.int32, rates=np.float32)
 
 
 def write_model_file(
@@ -31,6 +34,7 @@ def write_model_file(
     seed: int,
     checked: Mapping[str, Any] | None = None,
     origins: ObjectOrigins | None = None,
+    normal: NormalScores | None = None,
 ) -> None:
     """Write a trained and calibrated model, whole or not at all.
 
@@ -41,6 +45,7 @@ def write_model_file(
         seed: Of the run.
         checked: What a self-check found.
         origins: Where the objects are from that it was calibrated on.
+        normal: Scores of normal video that it has not seen.
     """
     meta = dict(mmvad_version=__version__, config=config_text(cfg), seed=seed)
     if checked is not None:
@@ -49,6 +54,12 @@ def write_model_file(
         meta['origins'] = dict(
             videos=json.dumps(origins.videos),
             **{name: torch.from_numpy(getattr(origins, name)) for name in _ORIGINS},
+        )
+    if normal is not None:
+        meta['normal'] = dict(
+            step=normal.step,
+            scores={name: torch.from_numpy(values) for name, values in normal.scores.items()},
+            **{name: torch.from_numpy(getattr(normal, name)) for name in _NORMAL},
         )
     with atomic_path(path) as tmp:
         torch.save(dict(state_dict=model.cpu().state_dict(), meta=meta), tmp)
@@ -113,6 +124,24 @@ def origins_of(path: str | Path) -> ObjectOrigins | None:
     with damage_named(f'{path}: meta.origins', 'where objects are from'):
         arrays = {name: stored[name].numpy().astype(kind) for name, kind in _ORIGINS.items()}
         return ObjectOrigins(tuple(map(str, json.loads(stored['videos']))), **arrays)
+
+
+def normal_scores_of(path: str | Path) -> NormalScores | None:
+    """Scores of normal video that the model in a file has not seen; None where the file holds none.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    stored = read_model_file(path)[1]['meta'].get('normal')
+    if stored is None:
+        return None
+    with damage_named(f'{path}: meta.normal', 'scores of normal video'):
+        arrays = {name: stored[name].numpy().astype(kind) for name, kind in _NORMAL.items()}
+        scores = {
+            str(name): values.numpy().astype(np.float32)
+            for name, values in stored['scores'].items()
+        }
+        return NormalScores(scores=scores, step=int(stored['step']), **arrays)
 
 
 def config_text(cfg: Config) -> str:

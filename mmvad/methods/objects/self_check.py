@@ -168,14 +168,7 @@ def check_scorer(
     folds = _folds(normal.videos, normal.held_out)
     altered_folds = _nearest_fold(normal, folds, altered)
     parts = []
-    for fold in np.unique(folds):
-        fitted = copy.deepcopy(scorer).cpu()
-        rest = folds[normal.frames] != fold
-        fitted.fit(
-            _rows(normal.measurements, rest),
-            torch.from_numpy(normal.videos[normal.frames][rest]),
-            torch.from_numpy(normal.held_out[normal.frames][rest]),
-        )
+    for fold, fitted in _fitted_without(scorer, normal, folds):
         for these, own, done in (
             (normal, folds, unaltered),
             (altered, altered_folds, kinds),
@@ -198,6 +191,39 @@ def check_scorer(
         np.concatenate([part[2] for part in parts]),
         np.concatenate([part[3] for part in parts]),
     )
+
+
+def unseen_scores(scorer: ObjectScorer, normal: MeasuredFrames) -> dict[str, np.ndarray]:
+    """Scores of normal objects by scorers that are fitted without their part of the videos.
+
+    Args:
+        scorer, normal: See :func:`check_scorer`.
+
+    Returns:
+        Channel to (n,) float32.
+    """
+    folds = _folds(normal.videos, normal.held_out)
+    scores = {name: np.zeros(len(normal.frames), np.float32) for name in scorer.channels}
+    for fold, fitted in _fitted_without(scorer, normal, folds):
+        rows = folds[normal.frames] == fold
+        for name, found in fitted(_rows(normal.measurements, rows)).items():
+            scores[name][rows] = found.numpy()
+    return scores
+
+
+def _fitted_without(
+    scorer: ObjectScorer, normal: MeasuredFrames, folds: np.ndarray
+) -> Iterator[tuple[int, ObjectScorer]]:
+    """Each fold of normal frames (F,), and a copy of the scorer that is fitted on the others."""
+    for fold in np.unique(folds):
+        fitted = copy.deepcopy(scorer).cpu()
+        rest = folds[normal.frames] != fold
+        fitted.fit(
+            _rows(normal.measurements, rest),
+            torch.from_numpy(normal.videos[normal.frames][rest]),
+            torch.from_numpy(normal.held_out[normal.frames][rest]),
+        )
+        yield int(fold), fitted
 
 
 def alarm_rarity(per_hour: float, frame_rate: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import BaseModel
@@ -13,9 +14,10 @@ from mmvad.datasets import MeasurementDataset
 from mmvad.engine import EvaluationStage, Job
 from mmvad.evaluation.functional import VideoScores
 from mmvad.models import ObjectVAD
-from mmvad.registry import MODELS, STAGES
+from mmvad.registry import METRICS, MODELS, STAGES
 
-from .model_file import build_model, origins_of, self_check_of
+from .alarms import alarm_threshold, promised_and_found
+from .model_file import build_model, normal_scores_of, origins_of, self_check_of
 from .why import remove_why, write_why
 
 
@@ -27,6 +29,8 @@ class TestStage(EvaluationStage):
         name: Of the stage.
         explain: Of how many objects of highest score, one a happening, to show why they have it;
             see :func:`~mmvad.methods.objects.why.write_why`.
+        false_alarms: An hour, that the alarm threshold allows on normal video; where the model file
+            holds scores of it.
         kwargs: Arguments of the base class.
     """
 
@@ -35,13 +39,21 @@ class TestStage(EvaluationStage):
     # Not a test of pytest's, whatever its name.
     __test__ = False
 
-    def __init__(self, name: str, explain: int = 8, **kwargs: Any) -> None:
+    def __init__(
+        self, name: str, explain: int = 8, false_alarms: float = 1.0, **kwargs: Any
+    ) -> None:
         super().__init__(name, **kwargs)
         if not (isinstance(explain, int) and explain >= 0):
             raise ValueError(
                 f'stages.{name}.explain: expected a whole number >= 0, got {explain!r}'
             )
+        if not (isinstance(false_alarms, (int, float)) and 0 < false_alarms < 3600):
+            raise ValueError(
+                f'stages.{name}.false_alarms: expected above 0 and below 3600 an hour, got '
+                f'{false_alarms!r}'
+            )
         self.explain = explain
+        self.false_alarms = false_alarms
 
     def check(self, cfg: Config) -> None:
         super().check(cfg)
@@ -58,6 +70,26 @@ class TestStage(EvaluationStage):
         """What the self-check chose and why, if there was one."""
         checked = self_check_of(job.inputs['calibrate'].path)
         return {} if checked is None else dict(self_check=checked)
+
+    def alarms(self, job: Job, channel: str) -> dict[str, float] | None:
+        path = job.inputs['calibrate'].path
+        if (normal := normal_scores_of(path)) is None:
+            return None
+        metric = METRICS.build(dict(self.evaluator))
+        floors = build_model(job.config, path).scorer.floors
+        seconds = normal.seconds(channel, metric.policy, floors)
+        together = np.concatenate(seconds)
+        try:
+            threshold = alarm_threshold(together, self.false_alarms)
+        except ValueError as error:
+            job.logger.warning(f'Stage {self.name}: no alarm threshold: {error}')
+            return None
+        return dict(
+            threshold=threshold,
+            false_an_hour=self.false_alarms,
+            normal_seconds=len(together),
+            held_out=promised_and_found(seconds),
+        )
 
     def scored(self, job: Job) -> tuple[BaseModel, MeasurementDataset, Mapping[str, float]]:
         model = build_model(job.config, job.inputs['calibrate'].path).to(get_device()).eval()

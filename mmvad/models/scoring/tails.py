@@ -5,6 +5,9 @@ Shape letters: n objects, Q points of the distribution that are kept, S strata.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from mmengine.model import BaseModule, ModuleList
 from scipy.stats import genpareto
@@ -115,6 +118,23 @@ class TailProbability(BaseModule):
         else:
             rare = beyond / scale
         return (rare - torch.log1p(-below)).float()
+
+    def reached(self, surprisal: float) -> float:
+        """The least value of this surprisal or more, in nats above 0: the inverse of
+        :meth:`forward`."""
+        share, body = 1 - math.exp(-surprisal), self.body.double()
+        if share <= 1 - _TAIL:
+            points = torch.linspace(0, 1 - _TAIL, _POINTS, dtype=torch.double)
+            return float(np.interp(share, points.numpy(), body.numpy()))
+        rare = surprisal + math.log(_TAIL)
+        shape, scale, reach = self.tail.double().tolist()
+        if shape == 0:
+            return float(body[-1]) + scale * rare
+        if shape < 0:
+            most = math.log1p(shape * reach / scale) / shape
+            if rare > most:
+                return float(body[-1]) + reach + scale * (rare - most)
+        return float(body[-1]) + scale * math.expm1(shape * rare) / shape
 
 
 class StratifiedTail(BaseModule):
