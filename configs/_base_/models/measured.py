@@ -11,11 +11,10 @@ measure = dict(
 terms = dict(
     speed=dict(type='NearestDistance', of='speed'),
     motion=dict(type='NearestDistance', of='motion'),
-    # Among all training objects the one that is most like it, wherever that was.
+    # How far from the training object that is most like it, and whether that is far for the place.
     tokens=dict(
         type='NearestDistance',
         of='tokens',
-        by_place=False,
         standardize=True,
         dims=128,
         neighbours=1,
