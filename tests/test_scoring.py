@@ -304,6 +304,12 @@ class TestScorer:
         found, same = scorer(values), alike(values)
         torch.testing.assert_close(found['any'], same['any'], rtol=0.02, atol=0.02)
         assert (found['there'] - same['there']).abs().mean() > 0.3
+        assert scorer.by_place == dict(any=False, there=True) and alike.by_place == {}
+        told = fitted()
+        told.compare_alike(['there'])
+        told.fit(values, videos, videos < 4)
+        assert told.by_place == dict(any=False, there=False)
+        torch.testing.assert_close(told(values)['there'], same['there'], rtol=0.02, atol=0.02)
         again = ObjectScorer(
             {name: dict(type='PredictionError', of=name) for name in ('any', 'there')},
             context='place',

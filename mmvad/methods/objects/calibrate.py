@@ -16,14 +16,13 @@ from mmengine.device import get_device
 from mmvad.datasets import MeasuredFrames, MeasurementDataset
 from mmvad.engine import BaseStage, Job
 from mmvad.models import ObjectVAD
-from mmvad.models.scoring.context import LEAST_EXPLAINED
 from mmvad.registry import MODELS, STAGES
 from mmvad.structures import TubeSpec, tubes_path, write_json
 
 from .alarms import NormalScores
 from .altered import AlteredMoments
 from .model_file import build_model, config_text, write_model_file
-from .self_check import alarm_rarity, check_scorer, unseen_scores
+from .self_check import alarm_rarity, compare_places, unseen_scores
 
 
 @STAGES.register_module()
@@ -116,7 +115,7 @@ class CalibrateStage(BaseStage):
         for remark in model.calibrate(measurements, videos, held_out):
             job.logger.warning(remark)
         for name, share in model.scorer.explained_by_place.items():
-            how = 'by place' if share >= LEAST_EXPLAINED else 'alike everywhere'
+            how = 'by place' if model.scorer.by_place[name] else 'alike everywhere'
             job.logger.info(
                 f'Place explains {max(0.0, share):.0%} of {name!r} in other videos: compared {how}'
             )
@@ -151,9 +150,12 @@ class CalibrateStage(BaseStage):
         """Weigh the terms by what they find of anomalies that were made; see
         :mod:`~mmvad.methods.objects.self_check`."""
         altered, kinds = _altered(job, dataset, model.measurements)
-        check = check_scorer(model.scorer, normal, _looked_at(model, altered), kinds)
         given = {name: term.weight for name, term in model.scorer.terms.items()}
+        check, alike = compare_places(
+            model.scorer, normal, _looked_at(model, altered), kinds, given
+        )
         chosen = check.choose(given)
+        model.scorer.compare_alike(alike)
         model.scorer.weigh(chosen)
         videos = job.videos('training')
         rates = [videos.source(video).fps for video in videos.lengths]
@@ -163,6 +165,7 @@ class CalibrateStage(BaseStage):
         alone = {name: round(100 * check.figure({name: 1.0}), 1) for name in given}
         checked = dict(
             weights=chosen,
+            alike_everywhere=alike,
             auc=round(100 * check.figure(chosen), 1),
             auc_as_given=round(100 * check.figure(given), 1),
             auc_of_terms=alone,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -191,6 +191,47 @@ def check_scorer(
         np.concatenate([part[2] for part in parts]),
         np.concatenate([part[3] for part in parts]),
     )
+
+
+def compare_places(
+    scorer: ObjectScorer,
+    normal: MeasuredFrames,
+    altered: MeasuredFrames,
+    kinds: np.ndarray,
+    weights: Mapping[str, float],
+) -> tuple[Check, list[str]]:
+    """Find out which terms, of those that may be compared by place, find more of what was made if
+    they are: one after the other is compared alike everywhere where that lifts the
+    :meth:`Check.figure` most, as long as one does.
+
+    Args:
+        scorer, normal, altered, kinds: See :func:`check_scorer`.
+        weights: Of the terms, by which they are summed.
+
+    Returns:
+        The check with each term as it is better; the names of those that are compared alike.
+
+    Raises:
+        ValueError: If there are too few objects to fit.
+    """
+    check = check_scorer(scorer, normal, altered, kinds)
+    placed = [name for name, term in scorer.terms.items() if scorer.local and term.by_place]
+    if not placed:
+        return check, []
+    everywhere = copy.deepcopy(scorer)
+    everywhere.compare_alike(placed)
+    other = check_scorer(everywhere, normal, altered, kinds)
+    alike: list[str] = []
+    while left := [name for name in placed if name not in alike]:
+        tried = {
+            name: replace(check, terms={**check.terms, name: other.terms[name]}) for name in left
+        }
+        best = max(left, key=lambda name: tried[name].figure(weights))
+        if not tried[best].figure(weights) > check.figure(weights):
+            break
+        check = tried[best]
+        alike.append(best)
+    return check, alike
 
 
 def unseen_scores(scorer: ObjectScorer, normal: MeasuredFrames) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ class LocalScale(FittedModule):
 
     On a camera that moves, place says nothing. Training objects decide: where those of other videos
     in a like place explain next to nothing of a term's variance, it keeps the one scale of the
-    whole view.
+    whole view; so does a term for which :meth:`fit` does not allow it.
 
     Args:
         neighbours: Nearest reference objects whose terms are taken.
@@ -41,11 +41,20 @@ class LocalScale(FittedModule):
         self.register_buffer('context', torch.zeros(2, 0))  # mean, standard deviation
         self.register_buffer('places', torch.zeros(0, 0))  # (M, P), standardised
         self.register_buffer('logs', torch.zeros(0, 0))  # (M, J)
-        # Of each term: its share of variance that place explains, mean and standard deviation.
+        # Of each term: its share of variance that place explains, whether it is compared by it, and
+        # its mean and standard deviation.
         self.register_buffer('explained', torch.zeros(0))
+        self.register_buffer('used', torch.zeros(0, dtype=torch.bool))
         self.register_buffer('overall', torch.zeros(2, 0))
 
-    def fit(self, places: Tensor, logs: Tensor, groups: Tensor, picks: Tensor) -> Tensor:
+    def fit(
+        self,
+        places: Tensor,
+        logs: Tensor,
+        groups: Tensor,
+        picks: Tensor,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
         """Take the training objects.
 
         Args:
@@ -53,6 +62,7 @@ class LocalScale(FittedModule):
             logs: (n, J) logarithms of the terms.
             groups: (n,) number of the video each object is from.
             picks: (m,) objects to choose the reference objects among, in random order.
+            allowed: (J,) bool, which terms may be compared by place; None: all.
 
         Returns:
             (n, J): as :meth:`forward`, by reference objects of other videos.
@@ -65,6 +75,9 @@ class LocalScale(FittedModule):
         scaled, usual = self._scaled(places, logs, groups, groups[picks])
         missed = (logs.float() - usual)[picks].var(dim=0)
         self.explained = 1 - missed / self.overall[1].square().clamp(min=1e-12)
+        self.used = self.explained >= LEAST_EXPLAINED
+        if allowed is not None:
+            self.used &= allowed.to(self.used.device)
         return self._chosen(scaled, logs)
 
     def forward(self, places: Tensor, logs: Tensor) -> Tensor:
@@ -75,7 +88,7 @@ class LocalScale(FittedModule):
         """Scaled by place where that explains something, else by the whole view."""
         mean, spread = self.overall
         alike = (logs.float() - mean) / (spread + _LEAST_SPREAD)
-        return torch.where(self.explained >= LEAST_EXPLAINED, scaled, alike)
+        return torch.where(self.used, scaled, alike)
 
     def _standard(self, places: Tensor) -> Tensor:
         return (places.float() - self.context[0]) / self.context[1]

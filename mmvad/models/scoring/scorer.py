@@ -5,7 +5,7 @@ Shape letters: n objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from mmengine.model import BaseModule, ModuleDict
@@ -79,6 +79,7 @@ class ObjectScorer(BaseModule):
         # In the order of the terms' names: that in which a config has them does not matter.
         self._order = sorted(terms)
         self._placed = [name for name in self._order if self.terms[name].by_place]
+        self._alike: frozenset[str] = frozenset()
         self.local = LocalScale(neighbours) if context and self._placed else None
         # A channel of one term is that term.
         sums = [name for name, parts in self.channels.items() if len(parts) > 1]
@@ -115,6 +116,13 @@ class ObjectScorer(BaseModule):
         return dict(zip(sorted(self.channels), self.floor.tolist(), strict=True))
 
     @property
+    def by_place(self) -> dict[str, bool]:
+        """Of each term that may be compared by place, whether it is."""
+        if self.local is None:
+            return {}
+        return dict(zip(self._placed, self.local.used.tolist(), strict=True))
+
+    @property
     def explained_by_place(self) -> dict[str, float]:
         """Of each term that is compared by place, if that explains anything: the share of its
         variance that it does, by objects of other videos."""
@@ -129,6 +137,14 @@ class ObjectScorer(BaseModule):
             weights: Term to weight, at least 0, one of them above.
         """
         self.weights.copy_(torch.tensor([weights[name] for name in self._order]))
+
+    def compare_alike(self, names: Collection[str]) -> None:
+        """Keep terms from being compared by place, before the scorer is fitted.
+
+        Args:
+            names: Of the terms; those of an earlier call are free again.
+        """
+        self._alike = frozenset(names)
 
     @torch.no_grad()
     def fit(self, values: Mapping[str, Tensor], videos: Tensor, held_out: Tensor) -> list[str]:
@@ -161,6 +177,7 @@ class ObjectScorer(BaseModule):
                 self._join(logs),
                 groups_of(videos, held_out),
                 order[by_all[order]],
+                torch.tensor([name not in self._alike for name in self._placed]),
             )
             logs |= self._split(scaled)
         surprisals, strata = {}, self._strata(values, videos)
