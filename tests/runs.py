@@ -56,7 +56,9 @@ def begin(
     config: Path, *more: str | Path, tool: str = 'train', halt: str = '', limit: int | None = None
 ) -> subprocess.Popen:
     """A tool, of which HALT's mark is the file ``halted`` beside the config."""
-    env = dict(os.environ, PYTHONPATH=str(config.parent), PYTHONUNBUFFERED='1')
+    # What this process imports, so do those it starts: else they would take an installed mmvad.
+    found = os.pathsep.join([str(config.parent), str(REPO), os.environ.get('PYTHONPATH', '')])
+    env = dict(os.environ, PYTHONPATH=found.rstrip(os.pathsep), PYTHONUNBUFFERED='1')
     if limit:
         env['LIMIT'] = str(limit)
     if halt:

@@ -642,13 +642,15 @@ class TestModelFile:
         ):
             read_model_file(path)
 
-    @pytest.mark.parametrize('version', ['0.0.1', '9.9', None])
+    @pytest.mark.parametrize('version', ['0.0.1', '9.9', None, '\u20281\n'])
     def test_of_another_version(self, tmp_path, version):
         meta = dict(config='{}', mmvad_version=version)
         if version is None:
             del meta['mmvad_version']
         path = self.save(tmp_path / 'old.pth', meta=meta)
         said = version or 'of unknown version'
+        if not said.isprintable():
+            said = r'\\u20281\\n'
         with pytest.raises(
             ValueError, match=f'old.pth: made by mmvad {said}, this is {__version__}'
         ):

@@ -81,8 +81,10 @@ def read_model_file(path: str | Path) -> tuple[Config, dict[str, Any]]:
         )
     version = str(meta.get('mmvad_version', ''))
     if release(version) != release(__version__):
+        # A damaged file may say anything.
+        told = ascii(version[:20]).strip("'") if version else 'of unknown version'
         raise ValueError(
-            f'{path}: made by mmvad {version or "of unknown version"}, this is {__version__}; '
+            f'{path}: made by mmvad {told}, this is {__version__}; '
             'train again, or install that version'
         )
     try:
