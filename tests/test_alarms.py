@@ -53,8 +53,13 @@ class TestSeconds:
             (dict(owners=np.int32([0, 0, 2])), 'owners: expected numbers of 2 videos'),
             (dict(frames=np.int32([0, 6, 2])), 'frames: expected frames of their videos'),
             (dict(scores=dict(all=np.float32([1, np.nan, 2]))), 'scores.all: .* not finite'),
-            (dict(rates=np.float32([2, 0])), 'rates above 0'),
-            (dict(step=0), 'a step >= 1'),
+            (dict(rates=np.float32([2, 0])), 'rates: expected above 0 and at most 1000'),
+            (dict(rates=np.float32([2, 1e30])), 'rates: expected above 0 and at most 1000'),
+            (dict(step=0), 'step: expected from 1 to'),
+            (dict(step=10**12), 'step: expected from 1 to'),
+            (dict(lengths=np.int32([6, 2**31 - 1])), 'lengths: expected 1 to'),
+            (dict(scores={}), 'expected a video and a channel'),
+            (dict(boxes=np.tile(np.float32([9, 0, 0, 9]), (3, 1))), 'boxes: expected x1 <= x2'),
         ],
     )
     def test_what_does_not_fit_is_refused(self, changes, message):
@@ -79,6 +84,15 @@ class TestThreshold:
                 for surprisal in (0.01, 0.5, 2.3, 3, 5, 8.2, 14):
                     value = torch.tensor([tail.reached(surprisal)], dtype=torch.double)
                     assert float(tail(value)) == pytest.approx(surprisal, abs=0.01)
+
+    @pytest.mark.parametrize('busy', [0.3, 0.01])
+    def test_seconds_without_anything_are_not_as_rare_as_they_are_many(self, busy):
+        """A quiet camera: most seconds are at the floor, in the others something is there."""
+        rng = np.random.default_rng(0)
+        seconds = rng.exponential(size=200_000) * (rng.random(200_000) < busy)
+        for per_hour in (36, 3.6):
+            rate = (seconds > alarm_threshold(seconds, per_hour)).mean() * 3600
+            assert rate == pytest.approx(per_hour, rel=0.35)
 
     def test_too_few_seconds(self):
         with pytest.raises(ValueError, match='9 s of normal .* too few .* at least 10'):

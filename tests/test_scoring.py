@@ -170,6 +170,11 @@ class TestTailProbability:
         zero, one = tail(torch.tensor([0.0, 1.0])).tolist()
         assert zero == 0 and one == pytest.approx(-np.log(0.4), abs=0.01)
 
+    def test_what_is_beyond_ties_is_as_rare_as_it_is(self):
+        tail = TailProbability()
+        tail.fit(torch.tensor([0.0] * 970 + list(range(1, 31))))
+        assert float(tail(torch.tensor([1e-6]))) == pytest.approx(-np.log(0.03), abs=0.01)
+
     @pytest.mark.parametrize('others', [0, 30])
     def test_values_that_are_nearly_all_the_same_are_told(self, others):
         tail = TailProbability()
@@ -305,6 +310,8 @@ class TestScorer:
         torch.testing.assert_close(found['any'], same['any'], rtol=0.02, atol=0.02)
         assert (found['there'] - same['there']).abs().mean() > 0.3
         assert scorer.by_place == dict(any=False, there=True) and alike.by_place == {}
+        with pytest.raises(ValueError, match="no terms .'nonsense'., expected some of"):
+            scorer.compare_alike(['nonsense'])
         told = fitted()
         told.compare_alike(['there'])
         told.fit(values, videos, videos < 4)

@@ -73,7 +73,32 @@ def test_alarms_are_by_normal_video(plaza, tmp_path, monkeypatch):
         assert alarms['threshold'] > 0 and alarms['false_an_hour'] == 1
         assert alarms['normal_seconds'] == 16
         assert 0 <= metrics['alarms_false'] <= metrics['alarms'] <= 8
+        assert [row['one_in'] for row in alarms['left_out_in_turn']] == []
+        assert alarms['frame_rates'] == [5.0] and alarms['one_frame_in'] == 2
     assert len({metrics['protocol']['alarms']['threshold'] for metrics in told.values()}) == 2
+    cfg = checked_config(plaza, checked)
+    cfg.stages.test.evaluator.per_video_min_max = True
+    RUNNERS.build(cfg).train()
+    assert 'alarms' not in json.loads((checked / 'metrics.json').read_text())['protocol']
+    check_damaged_normal_scores(checked / 'attributes.pth', tmp_path / 'damaged.pth')
+
+
+def check_damaged_normal_scores(whole: Path, damaged: Path) -> None:
+    content = torch.load(whole, weights_only=True)
+    normal = content['meta']['normal']
+    large = torch.zeros(1, dtype=torch.int32).expand(10**9)
+    for change in (
+        dict(scores={}),
+        dict(step='a'),
+        dict(rates=normal['rates'] * 1e30),
+        dict(lengths=normal['lengths'] * 0 + 2**31 - 1),
+        dict(owners=large),
+        dict(boxes=None),
+    ):
+        meta = dict(content['meta'], normal=dict(normal, **change))
+        torch.save(dict(content, meta=meta), damaged)
+        with pytest.raises(ValueError, match='damaged.pth: meta.normal: not scores of normal'):
+            normal_scores_of(damaged)
 
 
 def test_labels_have_no_say(checked, plaza, tmp_path):
@@ -114,6 +139,18 @@ def test_learned_terms_are_checked_as_well(plaza, tmp_path):
     # What trains the branches has seen the first of two videos.
     normal = normal_scores_of(tmp_path / 'localvad.pth')
     assert len(normal.lengths) == 1 and len(normal.frames)
+
+
+def test_of_a_single_video_only_what_is_held_out_is_normal_time(plaza, tmp_path):
+    """What trains branches has seen the rest of it."""
+    data = tmp_path / 'plaza'
+    shutil.copytree(plaza, data)
+    shutil.rmtree(data / 'training/frames/01')
+    cfg = checked_config(data, tmp_path / 'run', method='localvad')
+    RUNNERS.build(cfg).train()
+    normal = normal_scores_of(tmp_path / 'run/localvad.pth')
+    assert normal.frames.min() == 0 and normal.lengths.tolist() == [normal.frames.max() + 1]
+    assert normal.lengths[0] < 20
 
 
 def test_the_tool_tells_without_a_test_split(checked, plaza, tmp_path):

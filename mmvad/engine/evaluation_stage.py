@@ -14,9 +14,11 @@ from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import check_regions, read_regions
 from mmvad.evaluation.functional import (
     MIN_REGION_AREA,
+    ScorePolicy,
     VideoScores,
     alarm_figures,
     check_min_region_area,
+    kept_frames,
 )
 from mmvad.registry import METRICS
 from mmvad.structures import write_json
@@ -86,13 +88,20 @@ class EvaluationStage(BaseStage):
         """What training chose by itself, for the record among the figures."""
         return {}
 
-    def alarms(self, job: Job, channel: str) -> dict[str, float] | None:
-        """From which final score on there is an alarm, where training says: ``threshold``, and
-        what it is by, for the record among the figures.
+    def alarms(
+        self, job: Job, channel: str, policy: ScorePolicy, floors: Mapping[str, float] | None
+    ) -> dict[str, Any] | None:
+        """Above which final score there is an alarm, where training says.
 
         Args:
             job: Whose test.
             channel: The one that gives the final score.
+            policy: What is done to scores after the model.
+            floors: Those of :meth:`scored`.
+
+        Returns:
+            ``threshold``, ``false_an_hour`` and ``normal_seconds``, which it is by, and what else
+            belongs among the figures.
         """
         return None
 
@@ -154,11 +163,13 @@ class EvaluationStage(BaseStage):
             protocol['left_out'] = videos.skipped
         metric = runner.test_evaluator.metrics[0]
         channel, threshold = metric.final_channel, None
-        if alarms := self.alarms(job, channel):
+        if alarms := self.alarms(job, channel, metric.policy, floors):
             protocol['alarms'], threshold = alarms, alarms['threshold']
-            final = {name: found.final[channel] for name, found in metric.scored.items()}
+            kept = kept_frames(metric.subset, videos.lengths)
+            final = {name: metric.scored[name].final[channel][keep] for name, keep in kept.items()}
+            labels = {n: videos.labels[n][keep] for n, keep in kept.items() if n in videos.labels}
             rates = {name: videos.source(name).fps for name in final}
-            figures |= alarm_figures(final, videos.labels, rates, threshold)
+            figures |= alarm_figures(final, labels, rates, threshold)
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
         write_report(videos, job.work_dir, metric.scored, channel, self.annotate, threshold)
         self.look_closer(job, model, dataset, metric.scored, channel)

@@ -38,7 +38,7 @@ def write_report(
         scored: Video to its scores.
         channel: The one to draw.
         annotate: How many videos to annotate: those with the clearest change of score first.
-        threshold: From which score on there is an alarm, if that is known.
+        threshold: Above which score there is an alarm, if that is known.
     """
     for one in (work_dir.plot('_'), work_dir.annotated('_')):
         for path in one.parent.rglob(f'*{one.suffix}'):

@@ -55,7 +55,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
     if not (state and named and all(isinstance(value, Tensor) for value in state.values())):
         raise ValueError(f'{path}: expected a checkpoint, a dict of weights or with a state_dict')
-    if odd := next((key for key, value in state.items() if not _is_plain(value)), None):
+    if odd := next((key for key, value in state.items() if not is_plain(value)), None):
         raise ValueError(f'{path}: {odd[:100]!r}: expected a dense tensor of real numbers')
     return content if state is not content else dict(state_dict=state)
 
@@ -71,7 +71,8 @@ def _refuse_damaged(path: str | Path) -> None:
             raise ValueError(f'{brief(bad)} in it is damaged')
 
 
-def _is_plain(value: Tensor) -> bool:
+def is_plain(value: Tensor) -> bool:
+    """Whether it is a dense tensor of real numbers, all of them stored."""
     if value.layout != torch.strided or value.is_quantized or value.is_complex():
         return False
     # One may say that it is larger than what is stored, by steps of 0.

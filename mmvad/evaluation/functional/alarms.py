@@ -16,7 +16,7 @@ def second_peaks(scores: np.ndarray, rate: float, whole: bool = True) -> np.ndar
 
     Args:
         scores: (F,), at least one.
-        rate: Frames a second.
+        rate: Frames a second; below 1, a frame counts as a second.
         whole: Leave out what remains of a second at the end, unless there is nothing else.
     """
     starts = _starts(len(scores), rate)

@@ -1,4 +1,4 @@
-"""From which score on there is an alarm: by normal video that the scorer has not seen, so many
+"""Above which score there is an alarm: by normal video that the scorer has not seen, so many
 false ones an hour.
 
 No label is read. Shape letters: n objects, V videos, F frames of one, S seconds of it.
@@ -21,6 +21,8 @@ from mmvad.models.scoring import TailProbability
 _COUNTED = (10, 100)
 # Seconds, with fewer of which there is no threshold.
 _LEAST = 10
+# Frames of a video, ten days at 30 a second: more are of a damaged file.
+_MOST = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -58,19 +60,29 @@ class NormalScores:
                 raise ValueError(f'NormalScores.{name}: expected shape {shape}, got {array.shape}')
             if not np.isfinite(array).all():
                 raise ValueError(f'NormalScores.{name}: holds values that are not finite')
+        if not v or not self.scores:
+            raise ValueError('NormalScores: expected a video and a channel at least')
         if n and not 0 <= self.owners.min() <= self.owners.max() < v:
             raise ValueError(f'NormalScores.owners: expected numbers of {v} videos')
+        if not 1 <= self.lengths.min() <= self.lengths.max() <= _MOST:
+            raise ValueError(f'NormalScores.lengths: expected 1 to {_MOST} frames')
         if n and not (self.frames >= 0).all() & (self.frames < self.lengths[self.owners]).all():
             raise ValueError('NormalScores.frames: expected frames of their videos')
-        if self.step < 1 or not (self.rates > 0).all():
-            raise ValueError('NormalScores: expected a step >= 1 and rates above 0')
+        if not ((self.rates > 0) & (self.rates <= 1000)).all():
+            raise ValueError('NormalScores.rates: expected above 0 and at most 1000')
+        if not 1 <= self.step <= self.lengths.max():
+            raise ValueError('NormalScores.step: expected from 1 to the frames of a video')
+        if (self.boxes[:, :2] > self.boxes[:, 2:]).any():
+            raise ValueError('NormalScores.boxes: expected x1 <= x2 and y1 <= y2')
 
     def seconds(
         self, channel: str, policy: ScorePolicy, floors: Mapping[str, float]
     ) -> list[np.ndarray]:
         """The highest final score of each second of each video, a (S,) of each.
 
-        Between frames that were looked at, objects stay as they are.
+        Between frames that were looked at, objects stay as they are. So smoothing averages fewer
+        scores than in a test, which looks at every frame: what flickers from frame to frame raises
+        fewer alarms there than the threshold allows.
 
         Args:
             channel: Which.
@@ -99,10 +111,10 @@ class NormalScores:
 
 
 def alarm_threshold(seconds: np.ndarray, per_hour: float) -> float:
-    """The score that normal seconds reach so many times an hour.
+    """The score that normal seconds reach so many times an hour, on average.
 
-    Alarms in seconds that follow each other are one, so there are at most so many. Where there is
-    less normal video than an hour of it, this goes on along the tail that is fitted to it.
+    Where there is less normal video than an hour of it, this goes on along the tail that is fitted
+    to it. Seconds that follow each other are one alarm, so there are rather fewer.
 
     Args:
         seconds: (S,) highest score of each.
@@ -111,14 +123,7 @@ def alarm_threshold(seconds: np.ndarray, per_hour: float) -> float:
     Raises:
         ValueError: If there are too few seconds.
     """
-    if len(seconds) < _LEAST:
-        raise ValueError(
-            f'{len(seconds)} s of normal video that was not seen are too few for an alarm '
-            f'threshold, expected at least {_LEAST}'
-        )
-    tail = TailProbability()
-    tail.fit(torch.from_numpy(np.asarray(seconds, np.float64)))
-    return tail.reached(math.log(3600 / per_hour))
+    return _tail(seconds).reached(math.log(3600 / per_hour))
 
 
 def promised_and_found(seconds: list[np.ndarray]) -> list[dict[str, Any]]:
@@ -129,20 +134,29 @@ def promised_and_found(seconds: list[np.ndarray]) -> list[dict[str, Any]]:
 
     Returns:
         For one second in 10 and in 100: ``one_in``, ``seconds`` (their number), ``promised`` and
-        ``found`` (how many are over). Nothing of a single video.
+        ``found`` (how many are over). Nothing where the others are too few.
     """
-    if len(seconds) < 2:
-        return []
-    told = []
-    for one_in in _COUNTED:
-        found = 0
-        for number, own in enumerate(seconds):
-            rest = np.concatenate([*seconds[:number], *seconds[number + 1 :]])
-            if len(rest) < _LEAST:
-                return []
-            found += int((own > alarm_threshold(rest, 3600 / one_in)).sum())
-        total = sum(map(len, seconds))
-        told.append(
-            dict(one_in=one_in, seconds=total, promised=round(total / one_in, 1), found=found)
+    found = dict.fromkeys(_COUNTED, 0)
+    for number, own in enumerate(seconds):
+        rest = [*seconds[:number], *seconds[number + 1 :]]
+        if sum(map(len, rest)) < _LEAST:
+            return []
+        tail = _tail(np.concatenate(rest))
+        for one_in in _COUNTED:
+            found[one_in] += int((own > tail.reached(math.log(one_in))).sum())
+    total = sum(map(len, seconds))
+    return [
+        dict(one_in=one_in, seconds=total, promised=round(total / one_in, 1), found=count)
+        for one_in, count in found.items()
+    ]
+
+
+def _tail(seconds: np.ndarray) -> TailProbability:
+    if len(seconds) < _LEAST:
+        raise ValueError(
+            f'{len(seconds)} s of normal video that was not seen are too few for an alarm '
+            f'threshold, expected at least {_LEAST}'
         )
-    return told
+    tail = TailProbability()
+    tail.fit(torch.from_numpy(np.asarray(seconds, np.float64)))
+    return tail

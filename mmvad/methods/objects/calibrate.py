@@ -41,7 +41,8 @@ class CalibrateStage(BaseStage):
             ``anomalies``, say which terms of the channel ``all`` count, and what would be found
             (``self_check.json``). The model file then also holds scores of unseen normal video,
             from which thresholds are taken.
-        false_alarms: An hour, at which the self-check says what is found.
+        false_alarms: An hour, of single frames before smoothing, at which the self-check says what
+            is found.
     """
 
     needs = ('tubes/training', 'features/training')
@@ -130,16 +131,19 @@ class CalibrateStage(BaseStage):
         """Scores of normal video that the scorer, with its weights, has not seen."""
         scores, videos = unseen_scores(model.scorer, seen), job.videos('training')
         kept = seen.held_out[seen.frames] if self.trained else np.ones(len(seen.frames), bool)
-        owners = seen.videos[seen.frames][kept]
-        used, owners = np.unique(owners, return_inverse=True)
+        frames, numbers = seen.numbers[seen.frames][kept], seen.videos[seen.frames][kept]
+        used, owners = np.unique(numbers, return_inverse=True)
+        # Of a single video its end is held out: what is before does not count as time.
+        part = self.trained and len(np.unique(seen.videos)) == 1
+        start = frames.min() if part and len(frames) else 0
         names = list(dataset.videos.lengths)
         apart = np.diff(seen.numbers)[np.diff(seen.videos) == 0]
         return NormalScores(
             owners=owners.astype(np.int32),
-            frames=seen.numbers[seen.frames][kept].astype(np.int32),
+            frames=(frames - start).astype(np.int32),
             boxes=seen.objects[kept],
             scores={name: values[kept] for name, values in scores.items()},
-            lengths=np.array([videos.lengths[names[video]] for video in used], np.int32),
+            lengths=np.array([videos.lengths[names[video]] - start for video in used], np.int32),
             rates=np.array([videos.source(names[video]).fps for video in used], np.float32),
             step=int(apart.min()) if len(apart) else 1,
         )

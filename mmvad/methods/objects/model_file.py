@@ -19,6 +19,7 @@ from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, PROPOSERS, STAGES, TRANSFORMS
 from mmvad.structures import ObjectOrigins, atomic_path, file_digest, read_checkpoint
 from mmvad.structures.array_files import damage_named
+from mmvad.structures.checkpoints import is_plain
 
 from .alarms import NormalScores
 
@@ -124,7 +125,7 @@ def origins_of(path: str | Path) -> ObjectOrigins | None:
     if stored is None:
         return None
     with damage_named(f'{path}: meta.origins', 'where objects are from'):
-        arrays = {name: stored[name].numpy().astype(kind) for name, kind in _ORIGINS.items()}
+        arrays = {name: _array(stored[name], kind) for name, kind in _ORIGINS.items()}
         return ObjectOrigins(tuple(map(str, json.loads(stored['videos']))), **arrays)
 
 
@@ -138,12 +139,15 @@ def normal_scores_of(path: str | Path) -> NormalScores | None:
     if stored is None:
         return None
     with damage_named(f'{path}: meta.normal', 'scores of normal video'):
-        arrays = {name: stored[name].numpy().astype(kind) for name, kind in _NORMAL.items()}
-        scores = {
-            str(name): values.numpy().astype(np.float32)
-            for name, values in stored['scores'].items()
-        }
+        arrays = {name: _array(stored[name], kind) for name, kind in _NORMAL.items()}
+        scores = {str(name): _array(v, np.float32) for name, v in stored['scores'].items()}
         return NormalScores(scores=scores, step=int(stored['step']), **arrays)
+
+
+def _array(value: torch.Tensor, kind: type) -> np.ndarray:
+    if not is_plain(value):
+        raise ValueError('expected dense tensors of real numbers')
+    return value.numpy().astype(kind)
 
 
 def config_text(cfg: Config) -> str:

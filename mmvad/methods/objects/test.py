@@ -12,9 +12,9 @@ from mmengine.model import BaseModel
 
 from mmvad.datasets import MeasurementDataset
 from mmvad.engine import EvaluationStage, Job
-from mmvad.evaluation.functional import VideoScores
+from mmvad.evaluation.functional import ScorePolicy, VideoScores
 from mmvad.models import ObjectVAD
-from mmvad.registry import METRICS, MODELS, STAGES
+from mmvad.registry import MODELS, STAGES
 
 from .alarms import alarm_threshold, promised_and_found
 from .model_file import build_model, normal_scores_of, origins_of, self_check_of
@@ -29,8 +29,8 @@ class TestStage(EvaluationStage):
         name: Of the stage.
         explain: Of how many objects of highest score, one a happening, to show why they have it;
             see :func:`~mmvad.methods.objects.why.write_why`.
-        false_alarms: An hour, that the alarm threshold allows on normal video; where the model file
-            holds scores of it.
+        false_alarms: An hour, that the alarm threshold allows after smoothing on normal video,
+            of which the model file holds scores. Folders of images count as 25 frames a second.
         kwargs: Arguments of the base class.
     """
 
@@ -71,24 +71,36 @@ class TestStage(EvaluationStage):
         checked = self_check_of(job.inputs['calibrate'].path)
         return {} if checked is None else dict(self_check=checked)
 
-    def alarms(self, job: Job, channel: str) -> dict[str, float] | None:
+    def alarms(
+        self, job: Job, channel: str, policy: ScorePolicy, floors: Mapping[str, float]
+    ) -> dict[str, Any] | None:
         path = job.inputs['calibrate'].path
         if (normal := normal_scores_of(path)) is None:
             return None
-        metric = METRICS.build(dict(self.evaluator))
-        floors = build_model(job.config, path).scorer.floors
-        seconds = normal.seconds(channel, metric.policy, floors)
-        together = np.concatenate(seconds)
-        try:
-            threshold = alarm_threshold(together, self.false_alarms)
-        except ValueError as error:
-            job.logger.warning(f'Stage {self.name}: no alarm threshold: {error}')
+        why = ''
+        if channel not in normal.scores:
+            raise ValueError(f'{path}: meta.normal: has no scores of the channel {channel!r}')
+        if self.evaluator.get('per_video_min_max'):
+            why = 'each video is brought to 0 to 1 by its own scores (per_video_min_max)'
+        elif normal.step > normal.rates.min():
+            why = f'one in {normal.step} frames of normal video was looked at, not one a second'
+        else:
+            seconds = normal.seconds(channel, policy, floors)
+            together = np.concatenate(seconds)
+            try:
+                threshold = alarm_threshold(together, self.false_alarms)
+            except ValueError as error:
+                why = str(error)
+        if why:
+            job.logger.warning(f'Stage {self.name}: no alarm threshold: {why}')
             return None
         return dict(
             threshold=threshold,
             false_an_hour=self.false_alarms,
             normal_seconds=len(together),
-            held_out=promised_and_found(seconds),
+            frame_rates=sorted(set(normal.rates.tolist())),
+            one_frame_in=normal.step,
+            left_out_in_turn=promised_and_found(seconds),
         )
 
     def scored(self, job: Job) -> tuple[BaseModel, MeasurementDataset, Mapping[str, float]]:

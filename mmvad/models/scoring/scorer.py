@@ -117,16 +117,16 @@ class ObjectScorer(BaseModule):
 
     @property
     def by_place(self) -> dict[str, bool]:
-        """Of each term that may be compared by place, whether it is."""
-        if self.local is None:
+        """Of each term that may be compared by place, whether it is; of none before a fit."""
+        if self.local is None or not self.fitted:
             return {}
         return dict(zip(self._placed, self.local.used.tolist(), strict=True))
 
     @property
     def explained_by_place(self) -> dict[str, float]:
-        """Of each term that is compared by place, if that explains anything: the share of its
-        variance that it does, by objects of other videos."""
-        if self.local is None:
+        """Of each term that may be compared by place: the share of its variance that place
+        explains, by objects of other videos; of none before a fit."""
+        if self.local is None or not self.fitted:
             return {}
         return dict(zip(self._placed, self.local.explained.tolist(), strict=True))
 
@@ -143,7 +143,12 @@ class ObjectScorer(BaseModule):
 
         Args:
             names: Of the terms; those of an earlier call are free again.
+
+        Raises:
+            ValueError: If there is no such term.
         """
+        if unknown := set(names) - set(self.terms):
+            raise ValueError(f'scorer: no terms {sorted(unknown)}, expected some of {self._order}')
         self._alike = frozenset(names)
 
     @torch.no_grad()
@@ -222,10 +227,11 @@ class ObjectScorer(BaseModule):
         if self.stratum is None:
             return torch.zeros_like(like, dtype=torch.int64)
         found = self._quantity(values, self.stratum)
-        if found.ndim != 1 or not bool(((found == 0) | (found == 1)).all()):
+        odd = found[(found != 0) & (found != 1)]
+        if found.ndim != 1 or len(odd):
+            got = f'shape {tuple(found.shape)}' if found.ndim != 1 else float(odd[0])
             raise ValueError(
-                f'scorer.stratum: {self.stratum!r}: expected 0 or 1 of each object, got shape '
-                f'{tuple(found.shape)}'
+                f'scorer.stratum: {self.stratum!r}: expected 0 or 1 of each object, got {got}'
             )
         return found.long()
 

@@ -48,10 +48,11 @@ class TailProbability(BaseModule):
 
     def __init__(self) -> None:
         super().__init__()
-        # Of the body: values at evenly spaced shares from 0 to 0.9. Of the tail: shape, scale and
-        # how far beyond the body it is taken to reach.
+        # Of the body: values at evenly spaced shares from 0 to 0.9. Of the tail: shape, scale, how
+        # far beyond the body it is taken to reach, and the share of values in it: less than 0.1
+        # where many are equal.
         self.register_buffer('body', torch.zeros(_POINTS))
-        self.register_buffer('tail', torch.zeros(3))
+        self.register_buffer('tail', torch.zeros(4))
 
     @property
     def fitted(self) -> bool:
@@ -94,7 +95,8 @@ class TailProbability(BaseModule):
         self.body = body.to(self.body)
         # A negative shape ends the tail where all is impossible, somewhere beyond what was seen.
         reach = min(float(values.max() - body[-1]), 0.9 * scale / -shape) if shape < 0 else 0.0
-        self.tail = torch.tensor([shape, scale, reach]).to(self.tail)
+        share = max(1, len(excess)) / len(values)
+        self.tail = torch.tensor([shape, scale, reach, share]).to(self.tail)
         return remark
 
     def forward(self, values: Tensor) -> Tensor:
@@ -106,7 +108,7 @@ class TailProbability(BaseModule):
         low, high = body[after - 1], body[after]
         part = ((values - low) / (high - low).clamp(min=1e-300)).clamp(0, 1)
         below = (after - 1 + part) / (_POINTS - 1) * (1 - _TAIL)
-        shape, scale, reach = self.tail.double()
+        shape, scale, reach, share = self.tail.double()
         beyond = (values - body[-1]).clamp(min=0)
         if shape < 0:
             # Beyond what was seen as fast as where the tail begins: the rate at its end would let
@@ -117,17 +119,18 @@ class TailProbability(BaseModule):
             rare = torch.log1p(shape * beyond / scale) / shape
         else:
             rare = beyond / scale
-        return (rare - torch.log1p(-below)).float()
+        within = torch.where(beyond > 0, -share.log(), -torch.log1p(-below))
+        return (rare + within).float()
 
     def reached(self, surprisal: float) -> float:
         """The least value of this surprisal or more, in nats above 0: the inverse of
         :meth:`forward`."""
-        share, body = 1 - math.exp(-surprisal), self.body.double()
-        if share <= 1 - _TAIL:
+        body = self.body.double().cpu()
+        shape, scale, reach, share = self.tail.double().tolist()
+        rare = surprisal + math.log(share)
+        if rare <= 0:
             points = torch.linspace(0, 1 - _TAIL, _POINTS, dtype=torch.double)
-            return float(np.interp(share, points.numpy(), body.numpy()))
-        rare = surprisal + math.log(_TAIL)
-        shape, scale, reach = self.tail.double().tolist()
+            return float(np.interp(1 - math.exp(-surprisal), points.numpy(), body.numpy()))
         if shape == 0:
             return float(body[-1]) + scale * rare
         if shape < 0:
