@@ -63,7 +63,7 @@ class TokenDataset(MeasurementDataset):
         info = self.get_data_info(idx)
         video, tube = info['video'], info['pick']
         stride = self.strides[np.random.randint(len(self.strides))]
-        stored = self._rows(video, slice(tube, tube + 1))
+        stored = self.rows(video, slice(tube, tube + 1))
         item = dict(video=video, tubes=self.tubes[video], tube=tube, stride=stride)
         item['visual_tokens'] = stored['tokens'].numpy()[:, None]
         if self.flow:
