@@ -30,13 +30,14 @@ def test_a_folder_of_videos_gives_the_scores_of_the_test(inferencer, finished, p
     assert [result.video for result in results] == ['00', '01']
     for result in results:
         stored = np.load(finished / f'scores/{result.video}.npy', allow_pickle=False)
-        np.testing.assert_allclose(result.scores, stored, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(result.scores, stored, rtol=1e-3, atol=1e-4)
         assert result.scores.dtype == np.float32 and result.channel == 'all'
         with np.load(finished / f'objects/{result.video}.npz', allow_pickle=False) as table:
             objects = result.objects
             for name in ('frames', 'boxes', 'tracks'):
                 np.testing.assert_array_equal(objects[name], table[name])
-            np.testing.assert_allclose(objects['scores'], table['all'], rtol=1e-4, atol=1e-4)
+            # Batches of other sizes round otherwise, and where tails are steep it shows.
+            np.testing.assert_allclose(objects['scores'], table['all'], rtol=1e-3, atol=1e-4)
         # Every channel, with and without post-processing.
         assert set(result.details.final) == set(result.details.raw) > {'smm', 'action', 'all'}
         written = np.load(tmp_path / f'scores/{result.video}.npy', allow_pickle=False)

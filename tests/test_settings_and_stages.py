@@ -193,8 +193,8 @@ class Row:
 ROWS = (
     Row('nothing', TEST, dict(none=lambda scene: None)),
     Row(
-        '`stages.test`: `evaluator`, `annotate`, `explain`, `batch_size`, `min_region_area`; the '
-        'labels',
+        '`stages.test`: `evaluator`, `annotate`, `explain`, `false_alarms`, `batch_size`, '
+        '`min_region_area`; the labels',
         TEST,
         dict(
             smoothing=options(stages__test__evaluator__smoothing__sigma=7),
@@ -202,6 +202,7 @@ ROWS = (
             score=options(stages__test__evaluator__score='smm'),
             annotate=options(stages__test__annotate=0),
             explain=options(stages__test__explain=0),
+            alarms=options(stages__test__false_alarms=5.0),
             batch=options(stages__test__batch_size=3),
             area=options(stages__test__min_region_area=0),
             labels=options(test_dataset__labels=None, test_dataset__pixel_masks=None),
