@@ -20,6 +20,7 @@ from mmvad.evaluation.functional import (
     check_min_region_area,
     kept_frames,
 )
+from mmvad.evaluation.report import cut
 from mmvad.registry import METRICS
 from mmvad.structures import write_json
 
@@ -166,8 +167,8 @@ class EvaluationStage(BaseStage):
         if alarms := self.alarms(job, channel, metric.policy, floors):
             protocol['alarms'], threshold = alarms, alarms['threshold']
             kept = kept_frames(metric.subset, videos.lengths)
-            final = {name: metric.scored[name].final[channel][keep] for name, keep in kept.items()}
-            labels = {n: videos.labels[n][keep] for n, keep in kept.items() if n in videos.labels}
+            final = cut({name: each.final[channel] for name, each in metric.scored.items()}, kept)
+            labels = cut(videos.labels, kept) if videos.labels else {}
             rates = {name: videos.source(name).fps for name in final}
             figures |= alarm_figures(final, labels, rates, threshold)
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))

@@ -19,7 +19,8 @@ def second_peaks(scores: np.ndarray, rate: float, whole: bool = True) -> np.ndar
         rate: Frames a second; below 1, a frame counts as a second.
         whole: Leave out what remains of a second at the end, unless there is nothing else.
     """
-    starts = _starts(len(scores), rate)
+    starts = np.arange(0, len(scores), max(1.0, rate)).round().astype(int)
+    starts = np.unique(starts[starts < len(scores)])
     peaks = np.maximum.reduceat(scores, starts)
     full = starts + math.floor(rate) <= len(scores)
     return peaks[full] if whole and full.any() else peaks
@@ -49,13 +50,13 @@ def alarm_figures(
     over: dict[int, list[np.ndarray]] = {0: [], 1: []}
     for video, values in scores.items():
         high = second_peaks(values, rates[video], whole=False) > threshold
-        begins = np.flatnonzero(high & ~np.concatenate([[False], high[:-1]]))
-        alarms += len(begins)
+        begins = high & ~np.concatenate([[False], high[:-1]])
+        alarms += int(begins.sum())
         if video not in labels:
             continue
-        wrong = np.maximum.reduceat(labels[video], _starts(len(values), rates[video])) > 0
-        runs = np.cumsum(np.isin(np.arange(len(high)), begins))
-        false += len(begins) - len(np.unique(runs[high & wrong]))
+        wrong = second_peaks(labels[video], rates[video], whole=False) > 0
+        true = np.unique(begins.cumsum()[high & wrong])
+        false += int(begins.sum()) - len(true)
         hours += float((labels[video] == 0).sum()) / rates[video] / 3600
         for label, found in over.items():
             found.append(values[labels[video] == label] > threshold)
@@ -68,9 +69,3 @@ def alarm_figures(
             if len(found := np.concatenate(over[label])):
                 figures[f'alarm_frames_{name}'] = 100 * float(found.mean())
     return figures
-
-
-def _starts(length: int, rate: float) -> np.ndarray:
-    """(S,) the first frame of each second."""
-    starts = np.arange(0, length, max(1.0, rate)).round().astype(int)
-    return np.unique(starts[starts < length])

@@ -111,8 +111,10 @@ class CalibrateStage(BaseStage):
         checked = normal = None
         if self.self_check:
             seen = _looked_at(model, dataset.whole_frames(self.num_tubes, self.held_out))
-            checked = self._check(job, model, dataset, seen)
-            normal = self._normal(job, model, dataset, seen)
+            # Opens every video.
+            rates = [dataset.videos.source(video).fps for video in dataset.videos.lengths]
+            checked = self._check(job, model, dataset, seen, max(rates))
+            normal = self._normal(model, dataset, seen, rates)
         for remark in model.calibrate(measurements, videos, held_out):
             job.logger.warning(remark)
         for name, share in model.scorer.explained_by_place.items():
@@ -126,30 +128,39 @@ class CalibrateStage(BaseStage):
         job.logger.info(f'Self-contained model: {path}')
 
     def _normal(
-        self, job: Job, model: ObjectVAD, dataset: MeasurementDataset, seen: MeasuredFrames
+        self,
+        model: ObjectVAD,
+        dataset: MeasurementDataset,
+        seen: MeasuredFrames,
+        rates: Sequence[float],
     ) -> NormalScores:
         """Scores of normal video that the scorer, with its weights, has not seen."""
-        scores, videos = unseen_scores(model.scorer, seen), job.videos('training')
+        scores = unseen_scores(model.scorer, seen)
         kept = seen.held_out[seen.frames] if self.trained else np.ones(len(seen.frames), bool)
         frames, numbers = seen.numbers[seen.frames][kept], seen.videos[seen.frames][kept]
         used, owners = np.unique(numbers, return_inverse=True)
         # Of a single video its end is held out: what is before does not count as time.
         part = self.trained and len(np.unique(seen.videos)) == 1
         start = frames.min() if part and len(frames) else 0
-        names = list(dataset.videos.lengths)
+        lengths = np.array(list(dataset.videos.lengths.values()), np.int32)
         apart = np.diff(seen.numbers)[np.diff(seen.videos) == 0]
         return NormalScores(
             owners=owners.astype(np.int32),
             frames=(frames - start).astype(np.int32),
             boxes=seen.objects[kept],
             scores={name: values[kept] for name, values in scores.items()},
-            lengths=np.array([videos.lengths[names[video]] - start for video in used], np.int32),
-            rates=np.array([videos.source(names[video]).fps for video in used], np.float32),
+            lengths=lengths[used] - np.int32(start),
+            rates=np.array(rates, np.float32)[used],
             step=int(apart.min()) if len(apart) else 1,
         )
 
     def _check(
-        self, job: Job, model: ObjectVAD, dataset: MeasurementDataset, normal: MeasuredFrames
+        self,
+        job: Job,
+        model: ObjectVAD,
+        dataset: MeasurementDataset,
+        normal: MeasuredFrames,
+        frame_rate: float,
     ) -> dict[str, Any]:
         """Weigh the terms by what they find of anomalies that were made; see
         :mod:`~mmvad.methods.objects.self_check`."""
@@ -161,10 +172,8 @@ class CalibrateStage(BaseStage):
         chosen = check.choose(given)
         model.scorer.compare_alike(alike)
         model.scorer.weigh(chosen)
-        videos = job.videos('training')
-        rates = [videos.source(video).fps for video in videos.lengths]
         rarities = dict(
-            found=alarm_rarity(self.false_alarms, max(rates)), found_1_percent=math.log(100)
+            found=alarm_rarity(self.false_alarms, frame_rate), found_1_percent=math.log(100)
         )
         alone = {name: round(100 * check.figure({name: 1.0}), 1) for name in given}
         checked = dict(

@@ -215,16 +215,15 @@ def compare_places(
         ValueError: If there are too few objects to fit.
     """
     check = check_scorer(scorer, normal, altered, kinds)
-    placed = [name for name, term in scorer.terms.items() if scorer.local and term.by_place]
-    if not placed:
+    if not scorer.placed:
         return check, []
     everywhere = copy.deepcopy(scorer)
-    everywhere.compare_alike(placed)
+    everywhere.compare_alike(scorer.placed)
     other = check_scorer(everywhere, normal, altered, kinds)
     weights = check.choose(weights)
     alike: list[str] = []
     reached = check.figure(weights)
-    while left := [name for name in placed if name not in alike]:
+    while left := [name for name in scorer.placed if name not in alike]:
         tried = {
             name: replace(check, terms={**check.terms, name: other.terms[name]}) for name in left
         }

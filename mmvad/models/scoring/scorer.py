@@ -78,9 +78,10 @@ class ObjectScorer(BaseModule):
         self.stratum = stratum
         # In the order of the terms' names: that in which a config has them does not matter.
         self._order = sorted(terms)
-        self._placed = [name for name in self._order if self.terms[name].by_place]
+        #: Terms that may be compared by place; none without a context.
+        self.placed = [name for name in self._order if context and self.terms[name].by_place]
         self._alike: frozenset[str] = frozenset()
-        self.local = LocalScale(neighbours) if context and self._placed else None
+        self.local = LocalScale(neighbours) if self.placed else None
         # A channel of one term is that term.
         sums = [name for name, parts in self.channels.items() if len(parts) > 1]
         self.tails = ModuleDict(
@@ -120,7 +121,7 @@ class ObjectScorer(BaseModule):
         """Of each term that may be compared by place, whether it is; of none before a fit."""
         if self.local is None or not self.fitted:
             return {}
-        return dict(zip(self._placed, self.local.used.tolist(), strict=True))
+        return dict(zip(self.placed, self.local.used.tolist(), strict=True))
 
     @property
     def explained_by_place(self) -> dict[str, float]:
@@ -128,7 +129,7 @@ class ObjectScorer(BaseModule):
         explains, by objects of other videos; of none before a fit."""
         if self.local is None or not self.fitted:
             return {}
-        return dict(zip(self._placed, self.local.explained.tolist(), strict=True))
+        return dict(zip(self.placed, self.local.explained.tolist(), strict=True))
 
     def weigh(self, weights: Mapping[str, float]) -> None:
         """Set the weights of the channel ``all``, before it is fitted.
@@ -182,7 +183,7 @@ class ObjectScorer(BaseModule):
                 self._join(logs),
                 groups_of(videos, held_out),
                 order[by_all[order]],
-                torch.tensor([name not in self._alike for name in self._placed]),
+                torch.tensor([name not in self._alike for name in self.placed]),
             )
             logs |= self._split(scaled)
         surprisals, strata = {}, self._strata(values, videos)
@@ -254,10 +255,10 @@ class ObjectScorer(BaseModule):
         return values[name]
 
     def _join(self, logs: Mapping[str, Tensor]) -> Tensor:
-        return torch.stack([logs[name] for name in self._placed], dim=1)
+        return torch.stack([logs[name] for name in self.placed], dim=1)
 
     def _split(self, logs: Tensor) -> dict[str, Tensor]:
-        return dict(zip(self._placed, logs.unbind(dim=1), strict=True))
+        return dict(zip(self.placed, logs.unbind(dim=1), strict=True))
 
     def channel_weights(self, channel: str) -> dict[str, float]:
         """The terms that a channel sums, and their weights."""

@@ -119,8 +119,9 @@ class TailProbability(BaseModule):
             rare = torch.log1p(shape * beyond / scale) / shape
         else:
             rare = beyond / scale
-        within = torch.where(beyond > 0, -share.log(), -torch.log1p(-below))
-        return (rare + within).float()
+        # What is as rare as the tail itself, or as the place in the body.
+        begin = torch.where(beyond > 0, -share.log(), -torch.log1p(-below))
+        return (rare + begin).float()
 
     def reached(self, surprisal: float) -> float:
         """The least value of this surprisal or more, in nats above 0: the inverse of
