@@ -264,7 +264,9 @@ class TestScorer:
                 for where in (place[4000:, 0] > 0.85, place[4000:, 0] < 0.75)
             ]
         assert shares[None][0] > 0.15 and shares[None][1] < 0.03
-        assert all(0.03 < share < 0.07 for share in shares['place']), shares
+        # Half of the unevenness stays at most, in logarithms.
+        uneven = {context: np.log(right / left) for context, (right, left) in shares.items()}
+        assert 0 < uneven['place'] < uneven[None] / 2, shares
 
     def test_the_context_is_compared_as_scikit_learn_would(self):
         values, videos, held_out = data()
@@ -279,7 +281,10 @@ class TestScorer:
             index = NearestNeighbors(n_neighbors=20).fit(standard[others])
             (near,) = index.kneighbors(standard[number : number + 1])[1]
             usual = logs.numpy()[others[near]]
-            expected = (logs[number].numpy() - usual.mean(axis=0)) / (usual.std(axis=0) + 0.1)
+            own = logs[number].numpy()
+            there = (own - usual.mean(axis=0)) / (usual.std(axis=0) + 0.1)
+            whole = (own - logs.numpy().mean(axis=0)) / (logs.numpy().std(axis=0, ddof=1) + 0.1)
+            expected = (there + whole) / 2
             np.testing.assert_allclose(fitted[number], expected, rtol=2e-3)
 
     def test_a_place_that_tells_nothing_is_not_asked(self):
@@ -308,15 +313,8 @@ class TestScorer:
         assert explained['any'] < 0.02 and alike.explained_by_place == {}
         found, same = scorer(values), alike(values)
         torch.testing.assert_close(found['any'], same['any'], rtol=0.02, atol=0.02)
-        assert (found['there'] - same['there']).abs().mean() > 0.3
+        assert (found['there'] - same['there']).abs().mean() > 0.2
         assert scorer.by_place == dict(any=False, there=True) and alike.by_place == {}
-        with pytest.raises(ValueError, match="no terms .'nonsense'., expected some of"):
-            scorer.compare_alike(['nonsense'])
-        told = fitted()
-        told.compare_alike(['there'])
-        told.fit(values, videos, videos < 4)
-        assert told.by_place == dict(any=False, there=False)
-        torch.testing.assert_close(told(values)['there'], same['there'], rtol=0.02, atol=0.02)
         again = ObjectScorer(
             {name: dict(type='PredictionError', of=name) for name in ('any', 'there')},
             context='place',

@@ -1,6 +1,5 @@
 """The self-check: what it counts, what it chooses, and that it reads no label."""
 
-import copy
 import json
 
 import numpy as np
@@ -14,7 +13,6 @@ from mmvad.methods.objects.self_check import (
     Check,
     alarm_rarity,
     check_scorer,
-    compare_places,
 )
 from mmvad.models import ObjectScorer
 
@@ -126,42 +124,6 @@ def test_frames_are_scored_by_scorers_that_have_not_seen_their_video(videos, mon
     unseen = check.terms['near'][np.isin(check.frames, np.flatnonzero(check.kinds == UNALTERED))]
     share = (unseen > np.log(10)).mean()
     assert share == pytest.approx(0.1, abs=0.04) if videos > 2 else share < 0.14
-
-
-@pytest.mark.parametrize('rough_where_made', [True, False])
-def test_terms_are_compared_by_place_where_that_finds_more(rough_where_made):
-    """What is measured is ten times as large on the right. An anomaly of six times what is usual on
-    the left is found by place; where all of them are on the right, also without."""
-    rng = np.random.default_rng(0)
-
-    def made(count: int, off: float, right: np.ndarray, seed: int) -> MeasuredFrames:
-        found = frames(count, 6, 0, seed)
-        error = np.exp(0.5 * rng.normal(size=2 * count)) * np.where(right, 10, 1)
-        error[::2] *= 1 if off == 0 else off
-        found.measurements.update(
-            error=torch.from_numpy(error.astype(np.float32)),
-            place=torch.from_numpy(right[:, None].astype(np.float32)),
-        )
-        return found
-
-    normal = made(600, 0, rng.random(1200) < 0.2, 0)
-    altered = made(60, 6, np.full(120, rough_where_made), 1)
-    terms = dict(error=dict(type='PredictionError', of='error'))
-    normal.held_out[:] = True
-    scorer = ObjectScorer(terms, context='place', neighbours=50)
-    kinds = np.full(60, 'off')
-    check, alike = compare_places(scorer, normal, altered, kinds, dict(error=1.0))
-    assert not scorer.fitted
-    plain, everywhere = check_scorer(scorer, normal, altered, kinds), copy.deepcopy(scorer)
-    everywhere.compare_alike(['error'])
-    figures = [
-        each.figure(dict(error=1.0))
-        for each in (plain, check_scorer(everywhere, normal, altered, kinds))
-    ]
-    assert alike == (['error'] if rough_where_made else [])
-    assert check.figure(dict(error=1.0)) == max(figures) > min(figures)
-    # Nothing to choose without a context.
-    assert compare_places(ObjectScorer(terms), normal, altered, kinds, dict(error=1.0))[1] == []
 
 
 class TestFile:

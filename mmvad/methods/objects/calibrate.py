@@ -22,7 +22,7 @@ from mmvad.structures import TubeSpec, tubes_path, write_json
 from .alarms import NormalScores
 from .altered import AlteredMoments
 from .model_file import build_model, config_text, write_model_file
-from .self_check import alarm_rarity, compare_places, unseen_scores
+from .self_check import alarm_rarity, check_scorer, unseen_scores
 
 
 @STAGES.register_module()
@@ -118,7 +118,7 @@ class CalibrateStage(BaseStage):
         for remark in model.calibrate(measurements, videos, held_out):
             job.logger.warning(remark)
         for name, share in model.scorer.explained_by_place.items():
-            how = 'by place' if model.scorer.by_place[name] else 'alike everywhere'
+            how = 'half by place' if model.scorer.by_place[name] else 'alike everywhere'
             job.logger.info(
                 f'Place explains {max(0.0, share):.0%} of {name!r} in other videos: compared {how}'
             )
@@ -166,11 +166,8 @@ class CalibrateStage(BaseStage):
         :mod:`~mmvad.methods.objects.self_check`."""
         altered, kinds = _altered(job, dataset, model.measurements)
         given = {name: term.weight for name, term in model.scorer.terms.items()}
-        check, alike = compare_places(
-            model.scorer, normal, _looked_at(model, altered), kinds, given
-        )
+        check = check_scorer(model.scorer, normal, _looked_at(model, altered), kinds)
         chosen = check.choose(given)
-        model.scorer.compare_alike(alike)
         model.scorer.weigh(chosen)
         rarities = dict(
             found=alarm_rarity(self.false_alarms, frame_rate), found_1_percent=math.log(100)
@@ -178,7 +175,6 @@ class CalibrateStage(BaseStage):
         alone = {name: round(100 * check.figure({name: 1.0}), 1) for name in given}
         checked = dict(
             weights=chosen,
-            alike_everywhere=alike,
             auc=round(100 * check.figure(chosen), 1),
             auc_as_given=round(100 * check.figure(given), 1),
             auc_of_terms=alone,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -191,49 +191,6 @@ def check_scorer(
         np.concatenate([part[2] for part in parts]),
         np.concatenate([part[3] for part in parts]),
     )
-
-
-def compare_places(
-    scorer: ObjectScorer,
-    normal: MeasuredFrames,
-    altered: MeasuredFrames,
-    kinds: np.ndarray,
-    weights: Mapping[str, float],
-) -> tuple[Check, list[str]]:
-    """Find out which terms, of those that may be compared by place, find more of what was made if
-    they are: one after the other is compared alike everywhere where that lifts the
-    :meth:`Check.figure` most, as long as one does. However little: neither way is the simpler.
-
-    Args:
-        scorer, normal, altered, kinds: See :func:`check_scorer`.
-        weights: Of the terms; only those count here that :meth:`Check.choose` keeps.
-
-    Returns:
-        The check with each term as it is better; the names of those that are compared alike.
-
-    Raises:
-        ValueError: If there are too few objects to fit.
-    """
-    check = check_scorer(scorer, normal, altered, kinds)
-    if not scorer.placed:
-        return check, []
-    everywhere = copy.deepcopy(scorer)
-    everywhere.compare_alike(scorer.placed)
-    other = check_scorer(everywhere, normal, altered, kinds)
-    weights = check.choose(weights)
-    alike: list[str] = []
-    reached = check.figure(weights)
-    while left := [name for name in scorer.placed if name not in alike]:
-        tried = {
-            name: replace(check, terms={**check.terms, name: other.terms[name]}) for name in left
-        }
-        figures = {name: each.figure(weights) for name, each in tried.items()}
-        best = max(figures, key=figures.get)
-        if not figures[best] > reached:
-            break
-        check, reached = tried[best], figures[best]
-        alike.append(best)
-    return check, alike
 
 
 def unseen_scores(scorer: ObjectScorer, normal: MeasuredFrames) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What is usual where an object is: a scale of each term that goes with the place.
+"""What is usual where an object is, and in the whole view: a scale of each term by both.
 
 Shape letters: n objects, M reference objects, P numbers that say where an object is, J terms.
 """
@@ -18,16 +18,17 @@ LEAST_EXPLAINED = 0.02
 
 
 class LocalScale(FittedModule):
-    """How far a term's logarithm is from its mean among the training objects nearest in context, in
-    their standard deviations.
+    """How far a term's logarithm is from its mean, in standard deviations: half of it among the
+    training objects nearest in context, half among all.
 
     Far off, objects are small and all that is measured of them is rough; by the frame's edge they
     are cut; in front, everything moves more. One scale for the whole view lets the roughest place
-    raise the false alarms of all.
+    raise the false alarms of all. The scale of the place alone forgives what is usual nowhere but
+    there, and rests on few objects. Each is wrong somewhere, and which of the two a camera's term
+    wants could not be told without labels: so both count, half each.
 
     On a camera that moves, place says nothing. Training objects decide: where those of other videos
-    in a like place explain next to nothing of a term's variance, it keeps the one scale of the
-    whole view; so does a term for which :meth:`fit` does not allow it.
+    in a like place explain next to nothing of a term's variance, only the whole view counts.
 
     Args:
         neighbours: Nearest reference objects whose terms are taken.
@@ -53,7 +54,6 @@ class LocalScale(FittedModule):
         logs: Tensor,
         groups: Tensor,
         picks: Tensor,
-        allowed: Tensor | None = None,
     ) -> Tensor:
         """Take the training objects.
 
@@ -62,7 +62,6 @@ class LocalScale(FittedModule):
             logs: (n, J) logarithms of the terms.
             groups: (n,) number of the video each object is from.
             picks: (m,) objects to choose the reference objects among, in random order.
-            allowed: (J,) bool, which terms may be compared by place; None: all.
 
         Returns:
             (n, J): as :meth:`forward`, by reference objects of other videos.
@@ -76,19 +75,17 @@ class LocalScale(FittedModule):
         missed = (logs.float() - usual)[picks].var(dim=0)
         self.explained = 1 - missed / self.overall[1].square().clamp(min=1e-12)
         self.used = self.explained >= LEAST_EXPLAINED
-        if allowed is not None:
-            self.used &= allowed.to(self.used.device)
-        return self._chosen(scaled, logs)
+        return self._joined(scaled, logs)
 
     def forward(self, places: Tensor, logs: Tensor) -> Tensor:
         """(n, P) and (n, J) logarithms to (n, J) standard scores."""
-        return self._chosen(self._scaled(places, logs)[0], logs)
+        return self._joined(self._scaled(places, logs)[0], logs)
 
-    def _chosen(self, scaled: Tensor, logs: Tensor) -> Tensor:
-        """Scaled by place where that explains something, else by the whole view."""
+    def _joined(self, scaled: Tensor, logs: Tensor) -> Tensor:
+        """By the whole view, and where place explains something half by place."""
         mean, spread = self.overall
-        alike = (logs.float() - mean) / (spread + _LEAST_SPREAD)
-        return torch.where(self.used, scaled, alike)
+        whole = (logs.float() - mean) / (spread + _LEAST_SPREAD)
+        return torch.where(self.used, (scaled + whole) / 2, whole)
 
     def _standard(self, places: Tensor) -> Tensor:
         return (places.float() - self.context[0]) / self.context[1]

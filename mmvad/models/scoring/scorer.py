@@ -5,7 +5,7 @@ Shape letters: n objects.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.model import BaseModule, ModuleDict
@@ -29,10 +29,10 @@ class ObjectScorer(BaseModule):
     term by itself, ``all``, whose weights a self-check may choose (:meth:`weigh`), and those that
     ``channels`` names.
 
-    With a ``context`` a term that is ``by_place`` is first compared with that of the training
-    objects that were in a like place (:class:`LocalScale`). With a ``stratum``, shares are of the
-    training objects of an object's own: what the frame's edge cuts is seen in part, is unlike whole
-    objects and measured roughly.
+    With a ``context`` a term that is ``by_place`` is first compared, half and half, with that of
+    the training objects that were in a like place and with that of all (:class:`LocalScale`). With
+    a ``stratum``, shares are of the training objects of an object's own: what the frame's edge cuts
+    is seen in part, is unlike whole objects and measured roughly.
 
     Args:
         terms: Name to the config of a :class:`~mmvad.models.scoring.ScoreTerm`.
@@ -80,7 +80,6 @@ class ObjectScorer(BaseModule):
         self._order = sorted(terms)
         #: Terms that may be compared by place; none without a context.
         self.placed = [name for name in self._order if context and self.terms[name].by_place]
-        self._alike: frozenset[str] = frozenset()
         self.local = LocalScale(neighbours) if self.placed else None
         # A channel of one term is that term.
         sums = [name for name, parts in self.channels.items() if len(parts) > 1]
@@ -139,19 +138,6 @@ class ObjectScorer(BaseModule):
         """
         self.weights.copy_(torch.tensor([weights[name] for name in self._order]))
 
-    def compare_alike(self, names: Collection[str]) -> None:
-        """Keep terms from being compared by place, before the scorer is fitted.
-
-        Args:
-            names: Of the terms; those of an earlier call are free again.
-
-        Raises:
-            ValueError: If there is no such term.
-        """
-        if unknown := set(names) - set(self.terms):
-            raise ValueError(f'scorer: no terms {sorted(unknown)}, expected some of {self._order}')
-        self._alike = frozenset(names)
-
     @torch.no_grad()
     def fit(self, values: Mapping[str, Tensor], videos: Tensor, held_out: Tensor) -> list[str]:
         """Take the scale of training objects.
@@ -183,7 +169,6 @@ class ObjectScorer(BaseModule):
                 self._join(logs),
                 groups_of(videos, held_out),
                 order[by_all[order]],
-                torch.tensor([name not in self._alike for name in self.placed]),
             )
             logs |= self._split(scaled)
         surprisals, strata = {}, self._strata(values, videos)
