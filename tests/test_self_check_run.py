@@ -1,7 +1,10 @@
 """The self-check as part of a run: what it leaves, and that no label has a say in it."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -54,6 +57,26 @@ def test_what_a_run_leaves(checked, plaza):
     assert 'alarms' not in metrics['protocol'] and 'alarms' not in metrics
     normal = normal_scores_of(checked / 'attributes.pth')
     assert normal.step == 2 and set(normal.scores) == {'attributes', 'all'}
+
+
+def test_settings_by_the_check_and_by_labels(checked, plaza, tmp_path):
+    """The tool's own table holds what it says of it."""
+    cfg = checked_config(plaza, checked)
+    cfg.model.scorer.terms.common = dict(type='NearestDistance', of='attributes', neighbours=20)
+    cfg.dump(tmp_path / 'two_terms.py')
+    tool = REPO / 'tools/analysis_tools/compare_settings.py'
+    command = [sys.executable, tool, tmp_path / 'two_terms.py', checked, '--settings', '5']
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 0, done.stderr
+    *rows, said = [
+        line for line in done.stdout.splitlines() if line[:5] not in ('', '| set', '| ---')
+    ]
+    figures, aucs = zip(*(map(float, row.split('|')[2:4]) for row in rows), strict=True)
+    assert len(rows) == 5 and len({row.split('|')[1] for row in rows}) == 5
+    assert list(figures) == sorted(figures, reverse=True)
+    correlation, _, *named = map(float, re.findall(r'-?\d+\.?\d*(?= |,|\.?$)', said))
+    assert named == pytest.approx([aucs[0], np.median(aucs), max(aucs), min(aucs)], abs=0.11)
+    assert -1 <= correlation <= 1
 
 
 def test_alarms_are_by_normal_video(plaza, tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ from mmvad.datasets import MeasuredFrames, MeasurementDataset
 from mmvad.engine import BaseStage, Job
 from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, STAGES
-from mmvad.structures import TubeSpec, tubes_path, write_json
+from mmvad.structures import TubeSpec, write_json
 
 from .alarms import NormalScores
-from .altered import AlteredMoments
 from .model_file import build_model, config_text, write_model_file
 from .self_check import alarm_rarity, check_scorer, unseen_scores
+from .stored import looked_at, stored_altered
 
 
 @STAGES.register_module()
@@ -110,7 +109,7 @@ class CalibrateStage(BaseStage):
             )
         checked = normal = None
         if self.self_check:
-            seen = _looked_at(model, dataset.whole_frames(self.num_tubes, self.held_out))
+            seen = looked_at(model, dataset.whole_frames(self.num_tubes, self.held_out))
             # Opens every video.
             rates = [dataset.videos.source(video).fps for video in dataset.videos.lengths]
             checked = self._check(job, model, dataset, seen, max(rates))
@@ -164,9 +163,9 @@ class CalibrateStage(BaseStage):
     ) -> dict[str, Any]:
         """Weigh the terms by what they find of anomalies that were made; see
         :mod:`~mmvad.methods.objects.self_check`."""
-        altered, kinds = _altered(job, dataset, model.measurements)
+        altered, kinds = stored_altered(job.inputs['anomalies'].path, dataset, model.measurements)
         given = {name: term.weight for name, term in model.scorer.terms.items()}
-        check = check_scorer(model.scorer, normal, _looked_at(model, altered), kinds)
+        check = check_scorer(model.scorer, normal, looked_at(model, altered), kinds)
         chosen = check.choose(given)
         model.scorer.weigh(chosen)
         rarities = dict(
@@ -187,33 +186,6 @@ class CalibrateStage(BaseStage):
             f'(as given {checked["auc_as_given"]} %), weights {chosen}'
         )
         return checked
-
-
-def _altered(
-    job: Job, dataset: MeasurementDataset, names: Sequence[str]
-) -> tuple[MeasuredFrames, np.ndarray]:
-    """The frames in which something was made to go wrong, and (F,) what."""
-    folder = job.inputs['anomalies'].path
-    parts = [
-        AlteredMoments.load(tubes_path(folder, video), names) for video in dataset.videos.lengths
-    ]
-    joined = AlteredMoments.joined(parts, names)
-    if not len(joined.items):
-        raise ValueError(f'{folder}: no object was found in any frame of made anomalies')
-    return MeasuredFrames(
-        {name: torch.from_numpy(values) for name, values in joined.measurements.items()},
-        joined.items,
-        np.repeat(np.arange(len(parts)), [len(part.kinds) for part in parts]),
-        joined.frames,
-        np.zeros(len(joined.kinds), bool),
-        joined.objects,
-    ), joined.kinds
-
-
-def _looked_at(model: ObjectVAD, frames: MeasuredFrames) -> MeasuredFrames:
-    """The same frames with the quantities that terms look at, on the CPU."""
-    values = model.all_quantities(frames.measurements)
-    return replace(frames, measurements={name: value.cpu() for name, value in values.items()})
 
 
 def training_measurements(

@@ -1,13 +1,23 @@
-"""What a complete run has stored, for tools that look at it again."""
+"""What stages have stored, for those after them and for tools that look at it again.
+
+Shape letters: F frames.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
 from mmengine.config import Config
 
-from mmvad.datasets import MeasurementDataset
-from mmvad.structures import WorkDir
+from mmvad.datasets import MeasuredFrames, MeasurementDataset
+from mmvad.models import ObjectVAD
+from mmvad.structures import WorkDir, tubes_path
+
+from .altered import AlteredMoments
 
 
 def stored_measurements(
@@ -37,3 +47,38 @@ def stored_measurements(
         for split, videos in (('training', cfg.train_dataset), ('testing', cfg.test_dataset))
     )
     return training, testing
+
+
+def stored_altered(
+    folder: Path, dataset: MeasurementDataset, names: Sequence[str]
+) -> tuple[MeasuredFrames, np.ndarray]:
+    """The frames in which something was made to go wrong, and (F,) what.
+
+    Args:
+        folder: Of the stage that made them.
+        dataset: The training split's measurements.
+        names: The measurements to read.
+
+    Raises:
+        ValueError: If no object was found in any of them.
+    """
+    parts = [
+        AlteredMoments.load(tubes_path(folder, video), names) for video in dataset.videos.lengths
+    ]
+    joined = AlteredMoments.joined(parts, names)
+    if not len(joined.items):
+        raise ValueError(f'{folder}: no object was found in any frame of made anomalies')
+    return MeasuredFrames(
+        {name: torch.from_numpy(values) for name, values in joined.measurements.items()},
+        joined.items,
+        np.repeat(np.arange(len(parts)), [len(part.kinds) for part in parts]),
+        joined.frames,
+        np.zeros(len(joined.kinds), bool),
+        joined.objects,
+    ), joined.kinds
+
+
+def looked_at(model: ObjectVAD, frames: MeasuredFrames) -> MeasuredFrames:
+    """The same frames with the quantities that terms look at, on the CPU."""
+    values = model.all_quantities(frames.measurements)
+    return replace(frames, measurements={name: value.cpu() for name, value in values.items()})
