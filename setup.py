@@ -100,6 +100,7 @@ setup(
     package_data={'mmvad': ['**/*.txt', '**/*.json', '**/*.yaml', '**/*.yml']},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
+    entry_points={'console_scripts': ['mmvad = mmvad.cli:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

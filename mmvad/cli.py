@@ -1,4 +1,5 @@
-"""What all tools do around their work: errors of input in one line, an orderly end by a signal."""
+"""The command ``mmvad``, which runs the tools by name, and what all tools do around their work:
+errors of input in one line, an orderly end by a signal."""
 
 from __future__ import annotations
 
@@ -8,12 +9,66 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from mmvad.version import __version__
+
+#: Commands of ``mmvad``, and the scripts behind them, below the folder of the tools.
+COMMANDS = {
+    'train': 'train.py',
+    'test': 'test.py',
+    'infer': 'infer.py',
+    'evaluate': 'evaluate.py',
+    'doctor': 'dataset_doctor.py',
+    'self-check': 'self_check.py',
+    'extract-tubes': 'extract_tubes.py',
+    'generate-captions': 'generate_captions.py',
+    'pseudo-boxes': 'pseudo_boxes.py',
+    'benchmark': 'analysis_tools/benchmark.py',
+    'draw-results': 'analysis_tools/draw_results.py',
+    'convert-avenue': 'dataset_converters/avenue.py',
+    'convert-shanghaitech': 'dataset_converters/shanghaitech.py',
+    'convert-ubnormal': 'dataset_converters/ubnormal.py',
+    'convert-ucf-crime': 'dataset_converters/ucf_crime.py',
+    'convert-ucsd': 'dataset_converters/ucsd.py',
+    'convert-xd-violence': 'dataset_converters/xd_violence.py',
+}
+
+# What `mmvad` tells the tool that it becomes: the command that the user gave.
+_COMMAND = 'MMVAD_COMMAND'
+
 # `timeout` and some terminals send a signal twice; one that comes later is meant.
 _ONCE = 1.0  # seconds
+
+
+def tools_folder() -> Path:
+    """Where the tools lie: beside the package's modules once installed, else in the source tree."""
+    package = Path(__file__).resolve().parent
+    installed = package / '.mim' / 'tools'
+    return installed if installed.is_dir() else package.parent / 'tools'
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """What the command ``mmvad`` runs: the tool that the first argument names, with the others.
+
+    The tool takes the place of this process, as if its script had been called.
+    """
+    parser = argparse.ArgumentParser(
+        prog='mmvad',
+        description='Unsupervised video anomaly detection on the OpenMMLab stack.',
+        epilog=f'commands: {", ".join(COMMANDS)}. "mmvad COMMAND --help" says more of each.',
+    )
+    parser.add_argument('--version', action='version', version=f'mmvad {__version__}')
+    parser.add_argument('command', choices=COMMANDS, metavar='COMMAND')
+    parser.add_argument('arguments', nargs=argparse.REMAINDER, help='those of the command')
+    args = parser.parse_args(arguments)
+    tool = tools_folder() / COMMANDS[args.command]
+    os.environ[_COMMAND] = f'mmvad {args.command}'
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(tool), *args.arguments])
 
 
 class Stopped(KeyboardInterrupt):
@@ -64,6 +119,8 @@ def run(
     parser.add_argument(
         '--debug', action='store_true', help='show where in the program an error came up'
     )
+    # Not for the tools that this one starts in turn.
+    parser.prog = os.environ.pop(_COMMAND, parser.prog)
     args = _parsed(parser)
     signals = _Signals()
     line = None
