@@ -2,6 +2,14 @@
 
 from .caption_file import SENTENCES, read_captions, write_captions
 from .checkpoints import load_fitting_weights, read_checkpoint, read_weights, weights_digest
+from .event_file import (
+    EVENT_FORMAT,
+    Event,
+    EventFile,
+    EventObject,
+    read_events,
+    write_event_table,
+)
 from .files import (
     FileDigests,
     NoSpaceError,
@@ -23,8 +31,12 @@ from .tube_spec import TubeSpec
 from .work_dir import RESERVED, WorkDir, captions_path, measurement_path, tubes_path
 
 __all__ = [
+    'EVENT_FORMAT',
     'RESERVED',
     'SENTENCES',
+    'Event',
+    'EventFile',
+    'EventObject',
     'FileDigests',
     'FrameObjects',
     'NoSpaceError',
@@ -43,6 +55,7 @@ __all__ = [
     'megabytes',
     'read_captions',
     'read_checkpoint',
+    'read_events',
     'read_weights',
     'remembered',
     'remove_temporaries',
@@ -50,5 +63,6 @@ __all__ = [
     'tubes_path',
     'weights_digest',
     'write_captions',
+    'write_event_table',
     'write_json',
 ]
