@@ -63,8 +63,13 @@ class TestReport:
             frames=170,
             abnormal_frames=int(y.sum()),
             subset=None,
+            cut_leading=0,
+            errors=False,
+            clip_infinite=False,
             smoothing=dict(type='gaussian', sigma=2),
             per_video_min_max=False,
+            pad='one-class',
+            pad_scores=None,
         )
         assert report['videos'][0]['auc'] == pytest.approx(
             100 * roc_auc_score(labels['a'], smooth['a'])

@@ -43,7 +43,7 @@ def naive_iou(a, b):
     return Fraction(int(width * height), areas - int(width * height))
 
 
-def naive_curve(truth, found, alpha, beta):
+def naive_curve(truth, found, iou, share):
     """(false positives, region rate, track rate) at every threshold, by the definitions."""
     points = []
     for threshold in [np.inf, *sorted(set(found.scores.tolist()), reverse=True)]:
@@ -58,7 +58,7 @@ def naive_curve(truth, found, alpha, beta):
                 index
                 for index, there in enumerate(truth.boxes)
                 if (truth.videos[index], truth.frames[index]) == (video, frame)
-                and naive_iou(box, there) >= alpha
+                and naive_iou(box, there) >= iou
             ]
             for index in touched:
                 hit[index] = True
@@ -66,7 +66,7 @@ def naive_curve(truth, found, alpha, beta):
         tracks = {}
         for video, track, is_hit in zip(truth.videos, truth.tracks, hit, strict=True):
             tracks.setdefault((video, track), []).append(is_hit)
-        hit_tracks = [Fraction(sum(h), len(h)) >= beta for h in tracks.values()]
+        hit_tracks = [Fraction(sum(h), len(h)) >= share for h in tracks.values()]
         points.append((false_positives, np.mean(hit), np.mean(hit_tracks)))
     return points
 
@@ -127,21 +127,21 @@ def test_matches_the_definitions_on_what_hypothesis_finds(truth, found):
 
 
 @pytest.mark.parametrize(
-    ('alpha', 'beta'), [('1/10', '1/10'), ('1/4', '1/2'), ('1/2', '1'), ('1/8', '2/3')]
+    ('iou', 'share'), [('1/10', '1/10'), ('1/4', '1/2'), ('1/2', '1'), ('1/8', '2/3')]
 )
-def test_matches_a_naive_run_over_all_thresholds(alpha, beta, monkeypatch):
+def test_matches_a_naive_run_over_all_thresholds(iou, share, monkeypatch):
     # So that chunks of pairs end within a frame and within a region.
     monkeypatch.setattr(rbdc_tbdc, '_PAIRS', 7)
-    alpha, beta = Fraction(alpha), Fraction(beta)
+    iou, share = Fraction(iou), Fraction(share)
     cut = 0
     for seed in range(40):
         truth, found = random_case(seed)
         # 24 frames at most; with all of them few cases would reach 1 false positive a frame.
         present = {*zip(truth.videos, truth.frames, strict=True)}
         num_frames = len(present | {*zip(found.videos, found.frames, strict=True)}) + seed % 2 * 5
-        result = region_track_auc(truth, found, num_frames, float(alpha), float(beta))
+        result = region_track_auc(truth, found, num_frames, iou=float(iou), share=float(share))
         false_positives, region_rate, track_rate = zip(
-            *naive_curve(truth, found, alpha, beta), strict=True
+            *naive_curve(truth, found, iou, share), strict=True
         )
         np.testing.assert_allclose(
             result.false_positives_per_frame, np.divide(false_positives, num_frames)
@@ -169,11 +169,11 @@ def test_one_region_and_one_detection():
         np.testing.assert_array_equal(miss.false_positives_per_frame, [0, 1 / 4])
 
 
-def test_iou_of_exactly_alpha_hits():
+def test_iou_of_exactly_the_least_hits():
     # 10 x 10 pixels of a box of 10 x 100.
     truth, found = regions((0, 0, box(0), 0)), detections((0, 0, [0, 0, 10, 100], 1))
     assert region_track_auc(truth, found, 1).rbdc == 1
-    assert region_track_auc(truth, found, 1, alpha=0.101).rbdc == 0
+    assert region_track_auc(truth, found, 1, iou=0.101).rbdc == 0
 
 
 @pytest.mark.parametrize(('length', 'needed'), [(1, 1), (10, 1), (11, 2), (70, 7), (71, 8)])
@@ -336,10 +336,10 @@ def test_errors_name_the_field(make, changes, words):
         ({'num_frames': 1}, ['num_frames:', '2 frames']),
         ({'num_frames': 0}, ['num_frames:', 'from 1 up']),
         ({'num_frames': 2.0}, ['num_frames:', '2.0']),
-        ({'alpha': 0}, ['alpha:', 'above 0']),
-        ({'alpha': 10}, ['alpha:', '10']),
-        ({'beta': float('nan')}, ['beta:', 'nan']),
-        ({'beta': 0.0}, ['beta:', 'above 0']),
+        ({'iou': 0}, ['iou:', 'above 0']),
+        ({'iou': 10}, ['iou:', '10']),
+        ({'share': float('nan')}, ['share:', 'nan']),
+        ({'share': 0.0}, ['share:', 'above 0']),
     ],
 )
 def test_options_out_of_range(arguments, words):

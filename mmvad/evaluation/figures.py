@@ -21,6 +21,7 @@ def channel_figures(
     channels: Sequence[str],
     chosen: str,
     tracking: bool = False,
+    pad: str = 'one-class',
 ) -> tuple[dict[str, float | int], list[dict[str, Any]]]:
     """Frame-level figures of the channels, and a row a video of the chosen one.
 
@@ -31,6 +32,7 @@ def channel_figures(
         channels: The channels to report.
         chosen: The channel that gives the final score.
         tracking: Whether objects are tracked, for ``auc/micro_tracked``.
+        pad: See :func:`~mmvad.evaluation.functional.frame_auc`.
 
     Returns:
         ``auc/...`` and ``ap/...`` of the chosen channel, the same with ``_raw`` behind their names
@@ -45,8 +47,8 @@ def channel_figures(
     def of(kind: str, channel: str) -> dict[str, np.ndarray]:
         return cut({video: getattr(scored[video], kind)[channel] for video in kept}, kept)
 
-    final, figures = score_figures(of('final', chosen), labels)
-    raw, plain = score_figures(of('raw', chosen), labels)
+    final, figures = score_figures(of('final', chosen), labels, pad)
+    raw, plain = score_figures(of('raw', chosen), labels, pad)
     figures |= {f'{name}_raw': value for name, value in plain.items()}
     if tracking:
         figures['auc/micro_tracked'] = 100 * frame_auc(of('tracked', chosen), labels).micro
@@ -66,7 +68,7 @@ def object_figures(
     labels: Mapping[str, np.ndarray],
     regions: Regions,
     channel: str,
-    subset: str | None = None,
+    kept: Mapping[str, np.ndarray],
 ) -> dict[str, float]:
     """Region figures of the objects' boxes, in per cent.
 
@@ -75,7 +77,7 @@ def object_figures(
         labels: Video to labels (F,), of all videos in the order in which ``regions`` number them.
         regions: Ground-truth regions.
         channel: The channel that scores the boxes.
-        subset: Name of a subset of the test set.
+        kept: Video to (F,) bool; only these videos and frames count.
 
     Returns:
         ``rbdc`` and ``tbdc`` with the scores smoothed along tracks, where objects are tracked, and
@@ -92,6 +94,6 @@ def object_figures(
     for kind, parts in (('', smoothed), ('_raw', tables)):
         scores = np.concatenate([part[channel] for part in parts])
         found = Detections(scores=scores.astype(np.float64), **place)
-        values = region_figures(regions, found, labels, subset)
+        values = region_figures(regions, found, labels, kept)
         figures |= {f'{name}{kind}': value for name, value in values.items()}
     return figures

@@ -5,7 +5,7 @@ Shape letters: F frames of one video.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,22 +20,28 @@ from mmvad.evaluation.functional import (
     frame_auc,
     group_aucs,
     kept_frames,
+    psnr,
     region_track_auc,
 )
 
 Scores = Mapping[str, np.ndarray]
 
 
-def check_scores(scores: Scores, labels: Scores) -> dict[str, np.ndarray]:
+def check_scores(
+    scores: Scores, labels: Scores, cut_leading: int = 0, clip_infinite: bool = False
+) -> dict[str, np.ndarray]:
     """Scores as float64, after checks against the ground truth; nothing is cut or padded.
 
     Args:
         scores: Video to scores (F,).
         labels: Video to labels (F,).
+        cut_leading: Number of each video's first frames that do not count, whatever their score.
+        clip_infinite: Scores of minus infinity and infinity, of frames that a method could not
+            score, become the lowest and highest number of the whole test set.
 
     Raises:
-        ValueError: If a video is missing or too much, a length differs, or a score is not a finite
-            number; the message names the video and the numbers.
+        ValueError: If a video is missing or too much, a length differs, no frame of a video counts,
+            or a score is not a finite number; the message names the video and the numbers.
     """
     if missing := sorted(set(labels) - set(scores)):
         raise ValueError(f'no scores of {len(missing)} of {len(labels)} videos: {missing[:5]}')
@@ -51,18 +57,40 @@ def check_scores(scores: Scores, labels: Scores) -> dict[str, np.ndarray]:
                 f'video {video!r}: expected {len(label)} scores, one a frame, got an array of '
                 f'shape {array.shape}'
             )
-        bad = np.flatnonzero(~np.isfinite(array))
+        if len(label) <= cut_leading:
+            raise ValueError(
+                f'video {video!r}: {len(label)} frames, of which the first {cut_leading} are cut: '
+                'none is left'
+            )
+        fine = ~np.isnan(array) if clip_infinite else np.isfinite(array)
+        bad = cut_leading + np.flatnonzero(~fine[cut_leading:])
         if len(bad):
             raise ValueError(
                 f'video {video!r}: {len(bad)} of {len(array)} scores are not finite, the first is '
                 f'{array[bad[0]]} in frame {bad[0]}'
             )
         checked[video] = array.astype(np.float64)
-    return checked
+    return _clipped(checked) if clip_infinite else checked
+
+
+def _clipped(scores: Scores) -> dict[str, np.ndarray]:
+    """Infinite scores replaced by the lowest and highest finite one of all videos."""
+    every = np.concatenate([*scores.values()])
+    if not len(finite := every[np.isfinite(every)]):
+        raise ValueError('no score of the test set is finite')
+    low, high = finite.min(), finite.max()
+    return {
+        video: np.where(np.isneginf(array), low, np.where(np.isposinf(array), high, array))
+        for video, array in scores.items()
+    }
 
 
 def postprocess(
-    scores: Scores, smoothing: Mapping | None = None, per_video_min_max: bool = False
+    scores: Scores,
+    smoothing: Mapping | Sequence[Mapping] | None = None,
+    per_video_min_max: bool = False,
+    cut_leading: int = 0,
+    errors: bool = False,
 ) -> dict[str, np.ndarray]:
     """Smooth every video's scores, then bring them to 0 ... 1 if asked.
 
@@ -70,9 +98,26 @@ def postprocess(
         scores: Video to scores (F,).
         smoothing: See :func:`~mmvad.evaluation.functional.build_smoother`.
         per_video_min_max: See :func:`~mmvad.evaluation.functional.min_max`.
+        cut_leading: Number of first frames that take no part, as if the video began after them.
+            Their scores come out as NaN.
+        errors: The scores are mean squared errors of frames whose values are 0 to 1. In their place
+            goes the negative peak signal-to-noise ratio, see
+            :func:`~mmvad.evaluation.functional.psnr`.
+
+    Raises:
+        ValueError: If ``smoothing`` is off, or an error is not above 0; the message names it.
     """
     policy = ScorePolicy(smoothing, per_video_min_max=per_video_min_max)
-    return {video: policy.smooth(array) for video, array in scores.items()}
+    done = {}
+    for video, array in scores.items():
+        rest = array[cut_leading:]
+        if errors:
+            try:
+                rest = -psnr(rest)
+            except ValueError as error:
+                raise ValueError(f'video {video!r}, from frame {cut_leading}: {error}') from error
+        done[video] = np.concatenate([np.full(cut_leading, np.nan), policy.smooth(rest)])
+    return done
 
 
 def cut(arrays: Scores, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -89,25 +134,32 @@ def cut(arrays: Scores, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     }
 
 
-def score_figures(scores: Scores, labels: Scores) -> tuple[FrameAUC, dict[str, float]]:
+def score_figures(
+    scores: Scores,
+    labels: Scores,
+    pad: str = 'one-class',
+    pad_scores: tuple[float, float] | None = None,
+) -> tuple[FrameAUC, dict[str, float]]:
     """The ROC of a test set, and all frame-level figures of :func:`frame_figures`.
 
     Args:
         scores: Video to scores (F,).
         labels: Video to labels (F,) of the same videos.
+        pad, pad_scores: See :func:`~mmvad.evaluation.functional.frame_auc`.
 
     Raises:
         ValueError: See :func:`~mmvad.evaluation.functional.frame_auc`.
     """
-    roc = frame_auc(scores, labels)
+    roc = frame_auc(scores, labels, pad, pad_scores)
     return roc, frame_figures(roc, average_precision(scores, labels))
 
 
 def frame_figures(roc: FrameAUC, precision: AveragePrecision) -> dict[str, float]:
     """All frame-level figures, in per cent.
 
-    ``auc/micro``, ``auc/macro`` (one-class videos padded), ``auc/macro_skipped`` (left out; absent
-    when every video is of one class), ``auc/eer``, ``ap/step``, ``ap/trapezoid``.
+    ``auc/micro``, ``auc/macro`` (videos padded as was asked for), ``auc/macro_skipped`` (one-class
+    videos left out; absent when every video is of one class), ``auc/eer``, ``ap/step``,
+    ``ap/trapezoid``.
     """
     figures = {
         'auc/micro': roc.micro,
@@ -136,8 +188,13 @@ def auc_rows(aucs: Mapping[str, float], labels: Scores) -> list[dict[str, Any]]:
 def evaluate(
     scores: Scores,
     labels: Scores,
-    smoothing: Mapping | None = None,
+    smoothing: Mapping | Sequence[Mapping] | None = None,
     per_video_min_max: bool = False,
+    cut_leading: int = 0,
+    errors: bool = False,
+    clip_infinite: bool = False,
+    pad: str = 'one-class',
+    pad_scores: tuple[float, float] | None = None,
     subset: str | None = None,
     scenes: Mapping[str, str] | None = None,
     regions: Regions | None = None,
@@ -145,14 +202,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate the scores of a test set.
 
-    Post-processing runs on whole videos, before a subset is taken. Region figures know no
-    post-processing of frame scores: they are of the boxes' own scores.
+    First frames are cut, then post-processing runs on what is left of the whole videos, then a
+    subset is taken. Region figures know no post-processing of frame scores: they are of the boxes'
+    own scores. :data:`~mmvad.evaluation.functional.PROTOCOLS` has the arguments of peers.
 
     Args:
         scores: Video to scores (F,), higher is more abnormal.
         labels: Video to labels (F,), 0 normal and 1 abnormal.
-        smoothing: See :func:`postprocess`.
-        per_video_min_max: See :func:`postprocess`.
+        smoothing, per_video_min_max, cut_leading, errors: See :func:`postprocess`.
+        clip_infinite: See :func:`check_scores`.
+        pad, pad_scores: See :func:`~mmvad.evaluation.functional.frame_auc`.
         subset: Name of a subset of the test set.
         scenes: Video to scene, for a table by scene.
         regions: Ground-truth regions; ``videos`` number the videos in the order of ``labels``.
@@ -163,23 +222,33 @@ def evaluate(
         None without post-processing), ``regions`` (``rbdc`` and ``tbdc`` in per cent, or None),
         ``videos`` and ``scenes`` (rows with frames, abnormal frames and AUC, None for one class).
     """
-    scores = check_scores(scores, labels)
-    changed = smoothing is not None or per_video_min_max
+    scores = check_scores(scores, labels, cut_leading, clip_infinite)
+    changed = smoothing is not None or per_video_min_max or errors
     kept = kept_frames(subset, {video: len(label) for video, label in labels.items()})
+    for keep in kept.values():
+        keep[:cut_leading] = False
     raw = cut(scores, kept)
     truth = cut({video: np.asarray(label) for video, label in labels.items()}, kept)
-    final = cut(postprocess(scores, smoothing, per_video_min_max), kept) if changed else raw
-    roc, figures = score_figures(final, truth)
+    final = raw
+    if changed:
+        done = postprocess(scores, smoothing, per_video_min_max, cut_leading, errors)
+        final = cut(done, kept)
+    roc, figures = score_figures(final, truth, pad, pad_scores)
     report: dict[str, Any] = dict(
         protocol=dict(
             videos=len(truth),
             frames=sum(map(len, truth.values())),
             abnormal_frames=int(sum(label.sum() for label in truth.values())),
             subset=subset,
-            smoothing=None if smoothing is None else dict(smoothing),
+            cut_leading=cut_leading,
+            errors=errors,
+            clip_infinite=clip_infinite,
+            smoothing=smoothing,
             per_video_min_max=per_video_min_max,
+            pad=pad,
+            pad_scores=pad_scores,
         ),
-        raw=score_figures(raw, truth)[1] if changed else figures,
+        raw=score_figures(raw, truth, pad, pad_scores)[1] if changed else figures,
         processed=figures if changed else None,
         regions=None,
         videos=auc_rows(roc.videos, truth),
@@ -196,17 +265,20 @@ def evaluate(
         )
         report['scenes'] = auc_rows(group_aucs(joined, joined_truth), joined_truth)
     if regions is not None and detections is not None:
-        report['regions'] = region_figures(regions, detections, labels, subset)
+        report['regions'] = region_figures(regions, detections, labels, kept)
     return report
 
 
 def region_figures(
-    regions: Regions, detections: Detections, labels: Scores, subset: str | None = None
+    regions: Regions, detections: Detections, labels: Scores, kept: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """``rbdc`` and ``tbdc`` in per cent; arguments as for :func:`evaluate`."""
-    lengths = {video: len(label) for video, label in labels.items()}
-    kept = kept_frames(subset, lengths)
-    masks = [kept.get(video, np.zeros(length, bool)) for video, length in lengths.items()]
+    """``rbdc`` and ``tbdc`` in per cent.
+
+    Args:
+        regions, detections, labels: As for :func:`evaluate`.
+        kept: Video to (F,) bool; only these videos and frames count.
+    """
+    masks = [kept.get(video, np.zeros(len(label), bool)) for video, label in labels.items()]
     found = region_track_auc(
         _within(regions, masks), _within(detections, masks), sum(int(m.sum()) for m in masks)
     )

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 
 from mmvad.evaluation.figures import channel_figures, object_figures
 from mmvad.evaluation.functional import (
+    PADS,
     Regions,
     ScorePolicy,
     VideoScores,
@@ -56,8 +57,8 @@ class VADMetric(BaseMetric):
     (0-based number of the first frame that can be scored, 0 by default; the frames before it take
     its score).
 
-    **Figures** in per cent: ``auc/micro``, ``auc/macro`` (one-class videos padded),
-    ``auc/macro_skipped`` (one-class videos left out), ``auc/eer``, ``ap/step`` and
+    **Figures** in per cent: ``auc/micro``, ``auc/macro`` (one-class videos padded,
+    see ``pad``), ``auc/macro_skipped`` (one-class videos left out), ``auc/eer``, ``ap/step`` and
     ``ap/trapezoid`` of the post-processed scores of the channel ``score``, the same with ``_raw``
     behind their names without any post-processing, then ``auc_<channel>/micro`` and
     ``auc_<channel>/micro_raw`` of every channel. With ``tracking`` also ``auc/micro_tracked``:
@@ -73,6 +74,8 @@ class VADMetric(BaseMetric):
         smoothing: See :class:`~mmvad.evaluation.functional.ScorePolicy`.
         per_video_min_max: Likewise.
         tracking: Likewise.
+        pad: Which videos are padded for ``auc/macro``, see
+            :func:`~mmvad.evaluation.functional.frame_auc`.
         subset: Score a part of the test set only, see
             :func:`~mmvad.evaluation.functional.kept_frames`.
         regions: Ground-truth regions; ``videos`` number the videos in the dataset's order.
@@ -98,9 +101,10 @@ class VADMetric(BaseMetric):
         self,
         score: str | None = None,
         channels: Sequence[str] | None = None,
-        smoothing: Mapping | None = None,
+        smoothing: Mapping | Sequence[Mapping] | None = None,
         per_video_min_max: bool = False,
         tracking: Mapping | None = None,
+        pad: str = 'one-class',
         subset: str | None = None,
         regions: Regions | None = None,
         floors: Mapping[str, float] | None = None,
@@ -115,6 +119,9 @@ class VADMetric(BaseMetric):
             chosen_channel(score, self.channels)
         self.policy = ScorePolicy(smoothing, tracking, per_video_min_max)
         self.subset = subset
+        if pad not in PADS:
+            raise ValueError(f'pad: expected one of {PADS}, got {pad!r}')
+        self.pad = pad
         self.regions = regions
         self.floors = floors if floors is None else checked_floors(floors, tuple(floors))
         self.scored: dict[str, VideoScores] = {}
@@ -196,12 +203,16 @@ class VADMetric(BaseMetric):
             self._log(f'all frames are labelled {int(all_labels[0])}: there is no AUC')
             return counts
         figures, self.video_rows = channel_figures(
-            self.scored, kept_labels, kept, channels, self.final_channel, self.policy.tracking
+            self.scored,
+            kept_labels,
+            kept,
+            channels,
+            self.final_channel,
+            self.policy.tracking,
+            self.pad,
         )
         if self.regions is not None:
-            figures |= object_figures(
-                self.scored, labels, self.regions, self.final_channel, self.subset
-            )
+            figures |= object_figures(self.scored, labels, self.regions, self.final_channel, kept)
         return figures | counts
 
     def _channels(self, samples: Sequence[FrameSample]) -> tuple[str, ...] | None:

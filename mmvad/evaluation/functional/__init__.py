@@ -2,14 +2,17 @@
 
 from mmvad.evaluation.functional.alarms import alarm_figures, second_peaks
 from mmvad.evaluation.functional.postprocess import (
+    BORDERS,
     build_smoother,
     causal_gaussian_smooth,
     frame_scores,
     gaussian_smooth,
     median_smooth,
     min_max,
+    psnr,
 )
 from mmvad.evaluation.functional.precision_recall import AveragePrecision, average_precision
+from mmvad.evaluation.functional.protocols import MNAD_WEIGHTS, PROTOCOLS
 from mmvad.evaluation.functional.rbdc_tbdc import (
     MIN_REGION_AREA,
     Components,
@@ -22,7 +25,7 @@ from mmvad.evaluation.functional.rbdc_tbdc import (
     regions_from_components,
     regions_from_masks,
 )
-from mmvad.evaluation.functional.roc import FrameAUC, equal_error_rate, frame_auc, group_aucs
+from mmvad.evaluation.functional.roc import PADS, FrameAUC, equal_error_rate, frame_auc, group_aucs
 from mmvad.evaluation.functional.subsets import SUBSETS, kept_frames
 from mmvad.evaluation.functional.tracks import link_objects, smooth_along_tracks
 from mmvad.evaluation.functional.video_scores import (
@@ -33,7 +36,11 @@ from mmvad.evaluation.functional.video_scores import (
 )
 
 __all__ = [
+    'BORDERS',
     'MIN_REGION_AREA',
+    'MNAD_WEIGHTS',
+    'PADS',
+    'PROTOCOLS',
     'SUBSETS',
     'AveragePrecision',
     'Components',
@@ -59,6 +66,7 @@ __all__ = [
     'mask_components',
     'median_smooth',
     'min_max',
+    'psnr',
     'region_track_auc',
     'regions_from_components',
     'regions_from_masks',

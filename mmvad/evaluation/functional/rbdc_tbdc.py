@@ -112,17 +112,17 @@ def region_track_auc(
     truth: Regions,
     detections: Detections,
     num_frames: int,
-    alpha: float = 0.1,
-    beta: float = 0.1,
+    iou: float = 0.1,
+    share: float = 0.1,
 ) -> RegionTrackAUC:
     """RBDC and TBDC of a test set.
 
     At a threshold, the detections are the boxes whose score is not below it.
 
-    - A region is hit if a detection of its frame has an IoU of at least ``alpha`` with it. One
+    - A region is hit if a detection of its frame has an IoU of at least ``iou`` with it. One
       detection may hit several regions; more than one detection of a region counts no more.
-    - A track is hit if at least the share ``beta`` of its regions is.
-    - A detection is a false positive if its IoU with every region of its frame is below ``alpha``,
+    - A track is hit if at least the share ``share`` of its regions is.
+    - A detection is a false positive if its IoU with every region of its frame is below ``iou``,
       so each detection in a frame without regions is one.
 
     Both rates are drawn over the false positives per test frame. The areas end at 1 false positive
@@ -135,14 +135,15 @@ def region_track_auc(
         truth: All abnormal regions of the test set.
         detections: All scored boxes of the test set.
         num_frames: Number of frames of all test videos, those without regions included.
-        alpha: Lowest IoU of a hit, above 0 up to 1.
-        beta: Lowest share of a hit track's regions, above 0 up to 1.
+        iou: Lowest IoU of a hit, above 0 up to 1; beta in the code that is in use for published
+            figures (Georgescu et al.).
+        share: Lowest share of a hit track's regions, above 0 up to 1; alpha there.
 
     Raises:
         ValueError: There is no region, the regions and detections lie in more frames than
             ``num_frames``, or an option is out of range.
     """
-    for name, value in (('alpha', alpha), ('beta', beta)):
+    for name, value in (('iou', iou), ('share', share)):
         if not (isinstance(value, (int, float)) and 0 < value <= 1):
             raise ValueError(f'{name}: expected a number above 0 up to 1, got {value!r}')
     if not (isinstance(num_frames, (int, np.integer)) and num_frames >= 1):
@@ -156,8 +157,8 @@ def region_track_auc(
             f'num_frames: {num_frames}, but the regions and detections lie in {present} frames'
         )
 
-    region_scores, hits = _match(truth, truth_keys, detections, detection_keys, alpha)
-    track_scores = _track_scores(truth, region_scores, beta)
+    region_scores, hits = _match(truth, truth_keys, detections, detection_keys, iou)
+    track_scores = _track_scores(truth, region_scores, share)
     thresholds = np.append(np.inf, np.unique(detections.scores)[::-1])
     false_positives = _count_from(detections.scores[~hits], thresholds)
     region_rate = _count_from(region_scores, thresholds) / len(region_scores)
@@ -295,7 +296,7 @@ def _match(
     truth_keys: np.ndarray,
     detections: Detections,
     detection_keys: np.ndarray,
-    alpha: float,
+    iou: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best score of the detections that hit a region (R,), -inf without one; hits at all (D,)."""
     region_scores = np.full(len(truth_keys), -np.inf)
@@ -311,7 +312,7 @@ def _match(
         pairs = np.arange(first, min(first + _PAIRS, int(ends[-1])))
         regions = np.searchsorted(ends, pairs, side='right')
         others = order[starts[regions] + pairs - (ends - counts)[regions]]
-        hit = _paired_iou(truth.boxes[regions], detections.boxes[others]) >= alpha
+        hit = _paired_iou(truth.boxes[regions], detections.boxes[others]) >= iou
         regions, others = regions[hit], others[hit]
         np.maximum.at(region_scores, regions, detections.scores[others])
         hits[others] = True
@@ -327,17 +328,17 @@ def _paired_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return common / (area + other_area - common)
 
 
-def _track_scores(truth: Regions, region_scores: np.ndarray, beta: float) -> np.ndarray:
+def _track_scores(truth: Regions, region_scores: np.ndarray, share: float) -> np.ndarray:
     """Highest threshold at which each track is hit; -inf for a track that never is."""
     # Track after track, and in each the best region first.
     order = np.lexsort((-region_scores, truth.tracks, truth.videos))
     tracks = np.stack([truth.videos, truth.tracks])[:, order]
     starts = np.flatnonzero(np.append(True, (tracks[:, 1:] != tracks[:, :-1]).any(axis=0)))
     lengths = np.diff(np.append(starts, len(order)))
-    # A share of exactly beta is enough, but beta * length may be rounded up past a whole number
+    # A share of exactly this is enough, but share * length may be rounded up past a whole number
     # (0.1 * 70 > 7), and the quotient is not.
-    needed = np.ceil(beta * lengths).astype(np.int64)
-    needed -= (needed > 1) & ((needed - 1) / lengths >= beta)
+    needed = np.ceil(share * lengths).astype(np.int64)
+    needed -= (needed > 1) & ((needed - 1) / lengths >= share)
     return region_scores[order[starts + needed - 1]]
 
 

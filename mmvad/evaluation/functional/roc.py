@@ -18,10 +18,11 @@ class FrameAUC:
 
     Attributes:
         micro: Area under one ROC over all frames of all videos.
-        macro: Mean over the videos of each video's own area, one-class videos padded.
+        macro: Mean over the videos of each video's own area, padded as was asked for; NaN when
+            none is left.
         macro_skipped: The same mean over the videos that hold both classes; NaN when none does.
         eer: Equal error rate of the micro curve.
-        padded: Names of the one-class videos that were padded for ``macro``.
+        padded: Names of the videos that were padded for ``macro``.
         videos: Area of each video that holds both classes.
     """
 
@@ -33,38 +34,53 @@ class FrameAUC:
     videos: Mapping[str, float]
 
 
-def frame_auc(scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> FrameAUC:
+#: Which videos are padded for the macro figure; with ``'skip'``, one-class videos are left out.
+PADS = ('one-class', 'all', 'skip')
+
+
+def frame_auc(
+    scores: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    pad: str = 'one-class',
+    pad_scores: tuple[float, float] | None = None,
+) -> FrameAUC:
     """Frame-level ROC figures of a test set.
 
-    A video of one class has no ROC of its own. For ``macro`` such a video gets two more frames:
-    a normal one that carries the video's lowest score and an abnormal one that carries its highest.
+    A video of one class has no ROC of its own. For ``macro`` a video is padded with two more
+    frames: a normal one that carries the video's lowest score and an abnormal one that carries its
+    highest. Where a video has both classes already, that raises its area as well.
 
     Args:
         scores: Video name to anomaly scores (F,), higher is more abnormal.
         labels: Video name to labels (F,), 0 normal and 1 abnormal, for the same videos.
+        pad: Which videos are padded for ``macro``: ``'one-class'``, ``'all'``, or ``'skip'``, with
+            which one-class videos are left out.
+        pad_scores: Scores of the normal and the abnormal frame that are added, in place of the
+            video's own lowest and highest.
 
     Raises:
         ValueError: The two name different videos, a video's lengths differ, a score is not
-            finite, a label is neither 0 nor 1, or all frames together hold one class only.
+            finite, a label is neither 0 nor 1, all frames together hold one class only, or there
+            is no such ``pad``.
     """
+    if pad not in PADS:
+        raise ValueError(f'pad: expected one of {PADS}, got {pad!r}')
     scores, labels = validated(scores, labels)
     all_scores, all_labels = pooled(scores, labels, 'a ROC')
     two_class = group_aucs(scores, labels)
-    one_class = {}
-    for video in scores:
-        if video not in two_class:
-            low, high = scores[video].min(), scores[video].max()
-            one_class[video] = _area(
-                np.append(labels[video], [0, 1]), np.append(scores[video], [low, high])
-            )
+    areas = dict(two_class)
+    padded = [v for v in scores if pad == 'all' or (pad == 'one-class' and v not in two_class)]
+    for video in padded:
+        ends = pad_scores or (scores[video].min(), scores[video].max())
+        areas[video] = _area(np.append(labels[video], [0, 1]), np.append(scores[video], ends))
     # One curve for both figures: sorting many millions of frames is what takes the time.
     fpr, tpr, _ = roc_curve(all_labels, all_scores)
     return FrameAUC(
         micro=float(auc(fpr, tpr)),
-        macro=float(np.mean([*two_class.values(), *one_class.values()])),
+        macro=float(np.mean([*areas.values()])) if areas else float('nan'),
         macro_skipped=float(np.mean([*two_class.values()])) if two_class else float('nan'),
         eer=equal_error_rate(fpr, tpr),
-        padded=tuple(one_class),
+        padded=tuple(padded),
         videos=two_class,
     )
 

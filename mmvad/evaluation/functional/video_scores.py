@@ -5,7 +5,7 @@ Shape letters: n objects of one video (or n scored frames of it), F frames of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -71,7 +71,7 @@ class ScorePolicy:
 
     def __init__(
         self,
-        smoothing: Mapping | None = None,
+        smoothing: Mapping | Sequence[Mapping] | None = None,
         tracking: Mapping | None = None,
         per_video_min_max: bool = False,
     ) -> None:
