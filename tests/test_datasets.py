@@ -180,6 +180,16 @@ class TestVideoDataset:
         with pytest.raises(ValueError, match='01: an empty folder'):
             self.make(tmp_path)
 
+    def test_folders_of_images_have_the_rate_that_is_said(self, tmp_path):
+        write_frames(tmp_path / 'img' / '01', 3)
+        prefix = dict(img='img')
+        assert VideoDataset(str(tmp_path), prefix).source('01').fps == 25
+        source = VideoDataset(str(tmp_path), prefix, frame_rate=10).source('01')
+        assert source.fps == pickle.loads(pickle.dumps(source)).fps == 10
+        for rate in (0, 'ten', float('nan')):
+            with pytest.raises(ValueError, match='frame_rate: expected frames a second above 0'):
+                VideoDataset(str(tmp_path), prefix, frame_rate=rate)
+
     def test_videos_go_by_number(self, tmp_path):
         for name in ('10', '9', 'cam 2', '1', 'cam 10'):
             write_frames(tmp_path / 'training/frames' / name, 2)

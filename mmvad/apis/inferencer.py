@@ -21,7 +21,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from mmvad.datasets import FrameLimits, FrameSource
-from mmvad.datasets.frames import VIDEO_SUFFIXES, by_number, is_hidden, list_images
+from mmvad.datasets.frames import ASSUMED_RATE, VIDEO_SUFFIXES, by_number, is_hidden, list_images
 from mmvad.engine import EvaluationStage, build_stages, resolve_references
 from mmvad.engine.progress import progress
 from mmvad.engine.score_files import write_score_files
@@ -152,6 +152,7 @@ class VADInferencer:
             FrameSource,
             value_range=read.get('value_range'),
             limits=FrameLimits.of(read.get('limits')),
+            frame_rate=read.get('frame_rate', ASSUMED_RATE),
         )
         self.channel = chosen_channel(
             evaluator.get('score'), tuple(evaluator.get('channels') or self.model.scorer.channels)

@@ -111,6 +111,10 @@ def to_eight_bits(image: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
 
 
+#: Frames a second where nobody says how many.
+ASSUMED_RATE = 25.0
+
+
 class FrameSource(Sequence[np.ndarray]):
     """Frames of one video as (H, W, 3) uint8 BGR arrays; all must have the first one's size.
 
@@ -122,6 +126,7 @@ class FrameSource(Sequence[np.ndarray]):
         path: Folder of images, or video file.
         value_range: Values of images of more than 8 bits that become 0 and 255.
         limits: What share of frames may be bad.
+        frame_rate: Frames a second of a folder of images, and of a video file that tells none.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
@@ -136,8 +141,10 @@ class FrameSource(Sequence[np.ndarray]):
         path: str | Path,
         value_range: tuple[float, float] | None = None,
         limits: FrameLimits | None = None,
+        frame_rate: float = ASSUMED_RATE,
     ) -> None:
         self.path = Path(path)
+        self.frame_rate = frame_rate
         self.value_range = value_range
         self.limits = limits or FrameLimits()
         self._range = value_range
@@ -160,15 +167,15 @@ class FrameSource(Sequence[np.ndarray]):
 
     def __reduce__(self) -> tuple:
         # A decoder cannot be copied; another process opens the file anew.
-        return FrameSource, (self.path, self.value_range, self.limits)
+        return FrameSource, (self.path, self.value_range, self.limits, self.frame_rate)
 
     def __len__(self) -> int:
         return self._length
 
     @property
     def fps(self) -> float:
-        """Frames per second of a video file; folders of images do not say, 25 is assumed."""
-        return (self._video.fps if self._video is not None else 0) or 25.0
+        """Frames per second: what a video file says, else ``frame_rate``."""
+        return (self._video.fps if self._video is not None else 0) or self.frame_rate
 
     @property
     def frame_shape(self) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from mmvad.registry import DATASETS
 
 from .annotations import VideoAnnotation, read_annotations
 from .frame_check import FrameLimits
-from .frames import VIDEO_SUFFIXES, FrameSource, by_number, is_hidden, list_images
+from .frames import ASSUMED_RATE, VIDEO_SUFFIXES, FrameSource, by_number, is_hidden, list_images
 from .ground_truth.labels import read_labels
 
 
@@ -41,6 +41,7 @@ class VideoDataset(BaseDataset):
             :class:`~mmvad.datasets.FrameSource`.
         limits: Shares of bad frames above which a video is refused; arguments of
             :class:`~mmvad.datasets.FrameLimits`.
+        frame_rate: Frames a second of folders of images, which do not tell.
         on_error: ``'raise'``: a video that cannot be read is refused. ``'skip'``: it is left out,
             and listed in :attr:`skipped`.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
@@ -60,6 +61,7 @@ class VideoDataset(BaseDataset):
         ann_file: str = '',
         value_range: Sequence[float] | None = None,
         limits: Mapping[str, float] | None = None,
+        frame_rate: float = ASSUMED_RATE,
         on_error: str = 'raise',
         pipeline: list | tuple = (),
         **kwargs,
@@ -82,6 +84,11 @@ class VideoDataset(BaseDataset):
                 'value_range: expected (low, high), finite numbers, low below high, got '
                 f'{value_range!r:.100}'
             )
+        if not (isinstance(frame_rate, (int, float)) and 0 < frame_rate <= 1000):
+            raise ValueError(
+                f'frame_rate: expected frames a second above 0, at most 1000, got {frame_rate!r}'
+            )
+        self.frame_rate = float(frame_rate)
         self.value_range = None if value_range is None else tuple(map(float, value_range))
         self.limits = FrameLimits.of(limits)
         self.on_error = on_error
@@ -309,7 +316,7 @@ class VideoDataset(BaseDataset):
         """The frames of one video."""
         info = self._info(video)
         path = info.get('frame_dir') or info['filename']
-        source = FrameSource(path, self.value_range, self.limits)
+        source = FrameSource(path, self.value_range, self.limits, self.frame_rate)
         if len(source) != info['total_frames']:
             said = f'{self.ann_file} says' if self.ann_file else 'when it was listed it had'
             raise ValueError(

@@ -317,7 +317,7 @@ class StagedRunner:
             videos = self.videos(split)
             # In their order, which says whose turn it is in training, and who is held out.
             held = [(video, self.digests.of(videos.files(video))) for video in videos.lengths]
-            self._inputs[split] = digest(held, videos.value_range)
+            self._inputs[split] = digest(held, videos.value_range, videos.frame_rate)
         return self._inputs[split]
 
     def _output(self, name: str) -> Output:

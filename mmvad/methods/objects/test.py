@@ -30,7 +30,8 @@ class TestStage(EvaluationStage):
         explain: Of how many objects of highest score, one a happening, to show why they have it;
             see :func:`~mmvad.methods.objects.why.write_why`.
         false_alarms: An hour, that the alarm threshold allows after smoothing on normal video,
-            of which the model file holds scores. Folders of images count as 25 frames a second.
+            of which the model file holds scores. How long folders of
+            images are says the ``frame_rate`` of their dataset.
         kwargs: Arguments of the base class.
     """
 
