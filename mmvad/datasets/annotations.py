@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmvad.structures import atomic_path
-from mmvad.structures.text_files import read_text, unique_keys
+from mmvad.structures.text_files import parse_json, read_text
 
 #: What ``metainfo`` must hold: names of the dataset and the split, and where the labels are from.
 METAINFO = ('dataset', 'split', 'ground_truth')
@@ -144,11 +144,7 @@ def read_annotations(file: str | Path) -> tuple[dict[str, Any], list[VideoAnnota
         raise FileNotFoundError(f'{file}: no such annotation file') from error
     except OSError as error:
         raise OSError(f'{file}: cannot be read: {error.strerror}') from error
-    try:
-        content = json.loads(text, object_pairs_hook=unique_keys)
-    # Lists in lists without end, and whole numbers of thousands of digits, are refused as well.
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'{file}: not JSON: {error}') from error
+    content = parse_json(text, file)
     if not isinstance(content, dict) or set(content) != {'metainfo', 'data_list'}:
         raise ValueError(f'{file}: expected an object with metainfo and data_list')
     if not isinstance(content['data_list'], list):

@@ -8,7 +8,6 @@ known to hold, not by what it says of itself.
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from mmvad.evaluation.functional import Detections
 from mmvad.structures.array_files import MOST_BYTES, Check, expect_numbers, open_npz, read_npy
-from mmvad.structures.text_files import read_text, unique_keys
+from mmvad.structures.text_files import parse_json, read_text
 
 SCORE_COLUMNS = ('video', 'frame', 'score')
 BOX_COLUMNS = ('video', 'frame', 'x1', 'y1', 'x2', 'y2', 'score')
@@ -225,16 +224,8 @@ def _scores_check(where: str, length: int | None = None, ndim: int = 1) -> Check
 
 
 def _from_json(path: Path) -> dict[str, np.ndarray]:
-    text = read_text(path)
-    try:
-        # As floats, for which no number of digits is too large: what overflows is infinite.
-        content = json.loads(text, parse_int=float, object_pairs_hook=unique_keys)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{path}: not JSON: {error}') from error
-    except RecursionError as error:
-        raise ValueError(f'{path}: nested too deep, expected an object of lists') from error
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+    # As floats, for which no number of digits is too large: what overflows is infinite.
+    content = parse_json(read_text(path), path, parse_int=float)
     if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
         raise ValueError(f'{path}: expected an object with a list of scores a video')
     for video, values in content.items():

@@ -13,7 +13,7 @@ import numpy as np
 
 from .files import atomic_path
 from .object_tubes import ObjectTubes
-from .text_files import read_text, unique_keys
+from .text_files import parse_json, read_text
 
 #: The sentences of one tube, in their fixed order (paper, section 3.2): branch 1 learns the first,
 #: branch 2 the other three.
@@ -75,11 +75,7 @@ def read_captions(path: str | Path, tubes: ObjectTubes | None = None) -> list[di
     captions = []
     for number, line in enumerate(lines, start=1):
         where = f'{path}, line {number}'
-        try:
-            record = json.loads(line, object_pairs_hook=unique_keys)
-        # Lists in lists without end, and whole numbers of thousands of digits, are refused as well.
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f'{where}: not JSON: {error}') from error
+        record = parse_json(line, where)
         if not isinstance(record, dict):
             raise ValueError(f'{where}: expected a JSON object, got {type(record).__name__}')
         if tubes is not None:

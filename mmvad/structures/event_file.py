@@ -18,7 +18,7 @@ from reprlib import repr as brief
 from typing import Any
 
 from .files import NoSpaceError, atomic_path
-from .text_files import read_text, unique_keys
+from .text_files import parse_json, read_text
 
 #: Version of the format, in every line.
 EVENT_FORMAT = 1
@@ -241,11 +241,10 @@ def read_events(path: str | Path) -> list[Event]:
     found: dict[str, Event] = {}
     for number, line in enumerate(lines, start=1):
         where = f'{path}, line {number}'
+        record = parse_json(line, where)
         try:
-            event = Event.of(json.loads(line, object_pairs_hook=unique_keys))
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{where}: not JSON: {error}') from error
-        except (ValueError, RecursionError) as error:
+            event = Event.of(record)
+        except ValueError as error:
             raise ValueError(f'{where}: {error}') from error
         if (known := found.get(event.id)) and known.state == 'closed':
             raise ValueError(f'{where}: id: {brief(event.id)} was closed by a line before')

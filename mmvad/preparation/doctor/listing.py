@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mmvad.datasets.annotations import METAINFO, VideoAnnotation, read_annotations
-from mmvad.structures.text_files import read_text, unique_keys
+from mmvad.structures.text_files import parse_json, read_text
 
 from .findings import CannotExamine, Findings, Note
 
@@ -48,13 +47,13 @@ def read_listing(file: Path, findings: Findings) -> tuple[dict[str, Any], list[E
         CannotExamine: If there is no list of videos.
     """
     try:
-        content = json.loads(read_text(file), object_pairs_hook=unique_keys)
+        content = parse_json(read_text(file), file)
     except FileNotFoundError as error:
         raise CannotExamine(f'{file}: no such annotation file') from error
     except OSError as error:
         raise CannotExamine(f'{file}: cannot be read: {error.strerror}') from error
-    except (ValueError, RecursionError) as error:
-        raise CannotExamine(f'{file}: not JSON: {error}') from error
+    except ValueError as error:
+        raise CannotExamine(str(error)) from error
     rows = content.get('data_list') if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
         raise CannotExamine(f'{file}: expected an object whose data_list holds at least one video')
