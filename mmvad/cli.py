@@ -19,6 +19,7 @@ from mmvad.version import __version__
 #: Commands of ``mmvad``, and the scripts behind them, below the folder of the tools.
 COMMANDS = {
     'train': 'train.py',
+    'learn': 'learn.py',
     'test': 'test.py',
     'infer': 'infer.py',
     'evaluate': 'evaluate.py',
@@ -65,10 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument('command', choices=COMMANDS, metavar='COMMAND')
     parser.add_argument('arguments', nargs=argparse.REMAINDER, help='those of the command')
     args = parser.parse_args(arguments)
+    if args.command == 'train' and _is_video(args.arguments):
+        args.command = 'learn'
     tool = tools_folder() / COMMANDS[args.command]
     os.environ[_COMMAND] = f'mmvad {args.command}'
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, str(tool), *args.arguments])
+
+
+def _is_video(arguments: Sequence[str]) -> bool:
+    """Whether what is to be trained on is given, and no config."""
+    named = any(argument.partition('=')[0] == '--name' for argument in arguments)
+    return named or Path((*arguments, '')[0]).is_dir() and bool(arguments)
 
 
 class Stopped(KeyboardInterrupt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -43,6 +44,26 @@ def plaza(tmp_path_factory) -> Path:
 TINY_PLAZA = dict(
     seed=0, train_videos=2, train_frames=40, test_videos=2, test_frames=40, size=(120, 160)
 )
+
+
+@pytest.fixture(scope='session')
+def camera(tmp_path_factory) -> SimpleNamespace:
+    """A camera's recordings as video files, and a model that was trained on the normal ones:
+    ``root`` of models, folders ``normal`` and ``new``, ``learned``, ``frames`` of each video."""
+    from camera import frames_of, write_video
+
+    from mmvad.apis import learn
+
+    place = tmp_path_factory.mktemp('camera')
+    write_plaza(place / 'plaza', **dict(TINY_PLAZA, train_frames=80, test_frames=80))
+    for split, folder in (('training', 'normal/day'), ('testing', 'new')):
+        for video in sorted((place / f'plaza/{split}/frames').iterdir()):
+            write_video(place / folder / f'{video.name}.mp4', frames_of(video))
+    root, normal = place / 'models', place / 'normal'
+    # Few anomalies are made for the self-check, which takes longest.
+    options = {'stages.anomalies.moments': 4}
+    learned = learn(normal, 'yard', root, options=options)
+    return SimpleNamespace(root=root, normal=normal, new=place / 'new', learned=learned, frames=80)
 
 
 def tiny_config(

@@ -42,6 +42,24 @@ def test_options_that_look_like_the_commands_own_reach_the_tool():
     assert code == 0 and '--fast' in out
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'tool'),
+    [
+        (['config.py'], 'train.py'),
+        (['{}', '--name', 'yard'], 'learn.py'),
+        (['--device', 'cpu', 'one.mp4', '--name=yard'], 'learn.py'),
+        (['{}'], 'learn.py'),
+        (['config.py', '--work-dir', '{}'], 'train.py'),
+        ([], 'train.py'),
+    ],
+)
+def test_train_takes_configs_and_folders_of_video(monkeypatch, tmp_path, arguments, tool):
+    run = []
+    monkeypatch.setattr(os, 'execv', lambda _, command: run.append(Path(command[1]).name))
+    cli.main(['train', *(argument.format(tmp_path) for argument in arguments)])
+    assert run == [tool]
+
+
 def test_names_that_are_no_commands_and_the_version():
     code, _, error = said('-m', 'mmvad', 'fly')
     assert code == 2 and "invalid choice: 'fly'" in error and 'doctor' in error

@@ -20,8 +20,8 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from mmvad.datasets import FrameLimits, FrameSource
-from mmvad.datasets.frames import ASSUMED_RATE, VIDEO_SUFFIXES, by_number, is_hidden, list_images
+from mmvad.datasets import FrameLimits, FrameSource, find_videos
+from mmvad.datasets.frames import ASSUMED_RATE
 from mmvad.engine import EvaluationStage, build_stages, resolve_references
 from mmvad.engine.progress import progress
 from mmvad.engine.score_files import write_score_files
@@ -168,8 +168,8 @@ class VADInferencer:
         """Score videos.
 
         Args:
-            inputs: A video file, a folder of images or of videos, frames as an array (F, H, W, 3)
-                uint8 BGR or a list of (H, W, 3), or a list of such videos.
+            inputs: A video file, a folder of images or of videos, however deep, frames as an array
+                (F, H, W, 3) uint8 BGR or a list of (H, W, 3), or a list of such videos.
             show_progress: Whether to show a bar.
             out_dir: Where to write the score files that a test writes; None: nowhere. Those of
                 other videos stay there, the figures of an earlier test do not.
@@ -329,19 +329,7 @@ def _expanded(item: Video, name: str) -> Iterator[tuple[str, Path | Sequence[np.
     if not isinstance(item, (str, Path)):
         yield name, item
         return
-    path = Path(item)
-    if path.is_dir() and not list_images(path):
-        inside = sorted(
-            (p for p in path.iterdir() if not is_hidden(p)), key=lambda p: by_number(p.name)
-        )
-        found = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES or p.is_dir()]
-        found = [p for p in found if p.is_file() or list_images(p)]
-        if not found:
-            raise ValueError(f'{path}: holds no images, no videos and no folders of images')
-        for inner in found:
-            yield inner.stem if inner.is_file() else inner.name, inner
-    else:
-        yield path.stem if path.is_file() else path.name, path
+    yield from find_videos(item).items()
 
 
 def _checked(frames: Any, name: str) -> Sequence[np.ndarray]:

@@ -1,5 +1,6 @@
 """Videos, their tubes and what was measured on them, as MMEngine datasets."""
 
+from .find_videos import find_videos
 from .frame_check import FrameCheck, FrameLimits
 from .frames import FrameSource, sweep
 from .measurement_dataset import MeasuredFrames, MeasurementDataset
@@ -21,6 +22,7 @@ __all__ = [
     'TubePipeline',
     'TubeSweep',
     'VideoDataset',
+    'find_videos',
     'inference_pipeline',
     'sweep',
     'text_pipeline',

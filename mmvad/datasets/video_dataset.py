@@ -13,6 +13,7 @@ from mmengine.dataset import BaseDataset
 from mmvad.registry import DATASETS
 
 from .annotations import VideoAnnotation, read_annotations
+from .find_videos import find_videos
 from .frame_check import FrameLimits
 from .frames import ASSUMED_RATE, VIDEO_SUFFIXES, FrameSource, by_number, is_hidden, list_images
 from .ground_truth.labels import read_labels
@@ -29,8 +30,9 @@ class VideoDataset(BaseDataset):
         ann_file: Annotation file below ``data_root`` (see :mod:`mmvad.datasets.annotations`), which
             names the videos and holds their labels.
         data_prefix: Without ``ann_file``: ``dict(img='training/frames')`` for a folder with one
-            folder of images a video, or ``dict(video='training_videos')`` for a folder of video
-            files.
+            folder of images a video, ``dict(video='training_videos')`` for a folder of video
+            files, or ``dict(any='')`` for both, however deep; see
+            :func:`~mmvad.datasets.find_videos`.
         labels: Without ``ann_file``: ``dict(format=..., path=...)`` of the frame-level ground
             truth, the path below ``data_root``; formats in
             :mod:`mmvad.datasets.ground_truth.labels`. None: there are no labels.
@@ -42,6 +44,7 @@ class VideoDataset(BaseDataset):
         limits: Shares of bad frames above which a video is refused; arguments of
             :class:`~mmvad.datasets.FrameLimits`.
         frame_rate: Frames a second of folders of images, which do not tell.
+        least_frames: Without ``ann_file``: a video of fewer counts as one that cannot be read.
         on_error: ``'raise'``: a video that cannot be read is refused. ``'skip'``: it is left out,
             and listed in :attr:`skipped`.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
@@ -62,6 +65,7 @@ class VideoDataset(BaseDataset):
         value_range: Sequence[float] | None = None,
         limits: Mapping[str, float] | None = None,
         frame_rate: float = ASSUMED_RATE,
+        least_frames: int = 1,
         on_error: str = 'raise',
         pipeline: list | tuple = (),
         **kwargs,
@@ -73,10 +77,13 @@ class VideoDataset(BaseDataset):
                     'labels and pixel_masks'
                 )
             data_prefix = {}
-        elif len(data_prefix or {}) != 1 or not set(data_prefix) <= {'img', 'video'}:
+        elif len(data_prefix or {}) != 1 or not set(data_prefix) <= {'img', 'video', 'any'}:
             raise ValueError(
-                f'data_prefix: expected dict(img=...) or dict(video=...), got {data_prefix}'
+                'data_prefix: expected dict(img=...), dict(video=...) or dict(any=...), got '
+                f'{data_prefix}'
             )
+        if not (isinstance(least_frames, int) and least_frames >= 1):
+            raise ValueError(f'least_frames: expected a whole number >= 1, got {least_frames!r}')
         if on_error not in ('raise', 'skip'):
             raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
         if value_range is not None and not _is_range(value_range):
@@ -91,6 +98,7 @@ class VideoDataset(BaseDataset):
         self.frame_rate = float(frame_rate)
         self.value_range = None if value_range is None else tuple(map(float, value_range))
         self.limits = FrameLimits.of(limits)
+        self.least_frames = least_frames
         self.on_error = on_error
         #: Videos that are left out, and why.
         self.skipped: dict[str, str] = {}
@@ -158,18 +166,8 @@ class VideoDataset(BaseDataset):
             raise FileNotFoundError(
                 f'{folder}: no such folder (data_root {self.data_root!r}, data_prefix.{kind})'
             )
-        paths = [p for p in folder.iterdir() if not is_hidden(p)]
-        if kind == 'img':
-            paths = [p for p in paths if p.is_dir()]
-        else:
-            paths = [p for p in paths if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
-        if not paths:
-            what = 'folder of frames' if kind == 'img' else 'video file'
-            raise ValueError(f'{folder}: expected at least one {what} in it, found none')
         infos = []
-        # By number, since some label files go by the order: 10 comes after 9, not after 1.
-        for path in sorted(paths, key=lambda path: by_number(path.name)):
-            name = path.name if kind == 'img' else path.stem
+        for name, path in self._paths(kind, folder):
             if name in self._listed:
                 raise ValueError(f'{path}: another video file has this name without suffix')
             try:
@@ -178,21 +176,47 @@ class VideoDataset(BaseDataset):
                 self._skip(name, error)
                 continue
             self._listed[name] = frames
-            where = dict(frame_dir=str(path)) if kind == 'img' else dict(filename=str(path))
+            where = dict(frame_dir=str(path)) if path.is_dir() else dict(filename=str(path))
             infos.append(dict(video=name, total_frames=frames, **where))
         if not infos:
-            raise ValueError(f'{folder}: none of its {len(self.skipped)} videos can be read')
+            raise ValueError(
+                f'{folder}: none of its {len(self.skipped)} videos can be read: '
+                f'{next(iter(self.skipped.values()))}'
+            )
         return infos
+
+    @staticmethod
+    def _paths(kind: str, folder: Path) -> list[tuple[str, Path]]:
+        """Name and path of each video in a folder."""
+        if kind == 'any':
+            return list(find_videos(folder).items())
+        paths = [p for p in folder.iterdir() if not is_hidden(p)]
+        if kind == 'img':
+            paths = [p for p in paths if p.is_dir()]
+        else:
+            paths = [p for p in paths if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+        if not paths:
+            what = 'folder of frames' if kind == 'img' else 'video file'
+            raise ValueError(f'{folder}: expected at least one {what} in it, found none')
+        # By number, since some label files go by the order: 10 comes after 9, not after 1.
+        paths.sort(key=lambda path: by_number(path.name))
+        return [(path.name if kind == 'img' else path.stem, path) for path in paths]
 
     def _count(self, video: str, path: Path) -> int:
         """Number of frames; what is to be remarked of a video file is kept."""
         if path.is_dir():
             if not (files := list_images(path)):
                 raise ValueError(f'{path}: an empty folder, expected images')
-            return len(files)
-        source = FrameSource(path, limits=self.limits)
-        self._remarks[video] = source.remarks
-        return len(source)
+            count = len(files)
+        else:
+            source = FrameSource(path, limits=self.limits)
+            self._remarks[video] = source.remarks
+            count = len(source)
+        if count < self.least_frames:
+            raise ValueError(
+                f'{path}: has {count} frames, expected at least {self.least_frames} (least_frames)'
+            )
+        return count
 
     def _skip(self, video: str, error: Exception) -> None:
         """Leave a video out, or raise what is wrong with it."""

@@ -126,6 +126,38 @@ def alarm_threshold(seconds: np.ndarray, per_hour: float) -> float:
     return _tail(seconds).reached(math.log(3600 / per_hour))
 
 
+def normal_threshold(
+    normal: NormalScores,
+    channel: str,
+    policy: ScorePolicy,
+    floors: Mapping[str, float],
+    per_hour: float,
+) -> tuple[float, list[np.ndarray]]:
+    """The threshold of a channel's final scores, and what it is taken of.
+
+    Args:
+        normal: Of the model file.
+        channel: Which.
+        policy: What is done to scores after the model.
+        floors: Channel to the score of a frame without objects.
+        per_hour: False alarms, below 3600.
+
+    Returns:
+        The threshold, and the highest score of each second of each video.
+
+    Raises:
+        ValueError: If there are no scores of the channel, or too few seconds.
+    """
+    if channel not in normal.scores:
+        raise ValueError(f'meta.normal: has no scores of the channel {channel!r}')
+    if normal.step > normal.rates.min():
+        raise ValueError(
+            f'one in {normal.step} frames of normal video was looked at, not one a second'
+        )
+    seconds = normal.seconds(channel, policy, floors)
+    return alarm_threshold(np.concatenate(seconds), per_hour), seconds
+
+
 def promised_and_found(seconds: list[np.ndarray]) -> list[dict[str, Any]]:
     """Of thresholds from all videos but one, how many seconds of that one are over.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import BaseModel
@@ -16,7 +15,7 @@ from mmvad.evaluation.functional import ScorePolicy, VideoScores
 from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, STAGES
 
-from .alarms import alarm_threshold, promised_and_found
+from .alarms import normal_threshold, promised_and_found
 from .model_file import build_model, normal_scores_of, origins_of, self_check_of
 from .why import remove_why, write_why
 
@@ -83,13 +82,11 @@ class TestStage(EvaluationStage):
             raise ValueError(f'{path}: meta.normal: has no scores of the channel {channel!r}')
         if self.evaluator.get('per_video_min_max'):
             why = 'each video is brought to 0 to 1 by its own scores (per_video_min_max)'
-        elif normal.step > normal.rates.min():
-            why = f'one in {normal.step} frames of normal video was looked at, not one a second'
         else:
-            seconds = normal.seconds(channel, policy, floors)
-            together = np.concatenate(seconds)
             try:
-                threshold = alarm_threshold(together, self.false_alarms)
+                threshold, seconds = normal_threshold(
+                    normal, channel, policy, floors, self.false_alarms
+                )
             except ValueError as error:
                 why = str(error)
         if why:
@@ -98,7 +95,7 @@ class TestStage(EvaluationStage):
         return dict(
             threshold=threshold,
             false_an_hour=self.false_alarms,
-            normal_seconds=len(together),
+            normal_seconds=sum(map(len, seconds)),
             frame_rates=sorted(set(normal.rates.tolist())),
             one_frame_in=normal.step,
             left_out_in_turn=promised_and_found(seconds),
