@@ -14,6 +14,7 @@ from torchvision.ops import box_iou
 
 from mmvad.engine.components import shaping_settings
 from mmvad.proposals import MeasureTokens, MMDetDetector, MMDetProposer, onnx_forward
+from mmvad.structures import onnx_graph
 
 YOLOX = 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py'
 #: Families, and whether the head is in the graph.
@@ -165,7 +166,7 @@ def test_what_cannot_run_is_refused(weights, monkeypatch):
     monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: [])
     with pytest.raises(ValueError, match="onnxruntime installed does not run on 'cpu'"):
         MMDetDetector(YOLOX, weights(YOLOX), 'cpu', runtime='onnx')
-    monkeypatch.setattr(onnx_forward, 'find_spec', lambda name: None)
+    monkeypatch.setattr(onnx_graph, 'find_spec', lambda name: None)
     for make in (MMDetDetector, MMDetProposer, MeasureTokens):
         with pytest.raises(ValueError, match=r"pip install 'mmvad\[onnx\]'"):
             make(YOLOX, 'none.pth', runtime='onnx')

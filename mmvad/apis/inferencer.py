@@ -23,8 +23,10 @@ from mmengine.registry import DefaultScope
 from mmvad.datasets import FrameLimits, FrameSource, find_videos
 from mmvad.datasets.frames import ASSUMED_RATE
 from mmvad.engine import EvaluationStage, build_stages, resolve_references
+from mmvad.engine.components import component_class
 from mmvad.engine.progress import progress
 from mmvad.engine.score_files import write_score_files
+from mmvad.engine.stage import plain
 from mmvad.evaluation.functional import ScorePolicy, VideoScores, score_video
 from mmvad.evaluation.samples import chosen_channel
 from mmvad.methods.objects import (
@@ -37,36 +39,69 @@ from mmvad.models import ObjectVAD
 from mmvad.proposals import BaseProposer
 from mmvad.registry import PROPOSERS
 from mmvad.structures import ObjectTubes
+from mmvad.structures.onnx_graph import check_runtime
 
 Video = str | Path | np.ndarray | Sequence[np.ndarray]
 
 
-def init_model(source: str | Path | Config, device: str | None = None) -> ObjectVAD:
+def init_model(
+    source: str | Path | Config, device: str | None = None, runtime: str | None = None
+) -> ObjectVAD:
     """A model that scores objects, ready for inference.
 
     Args:
         source: A complete model file, such as ``localvad.pth``, whose config is inside; or a config
             or its file, of which the model is built without weights.
         device: Where it runs; by default a GPU if there is one.
+        runtime: What computes the networks, the model's and the detectors' that its config names:
+            ``'torch'``, or ``'onnx'``, ONNX Runtime (``pip install 'mmvad[onnx]'``), which gives
+            the same to float noise. By default torch for the model, and what the config says for
+            detectors.
 
     Returns:
         The model in evaluation mode, with its config as ``cfg``.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no model file with a config, or of another version.
+        ValueError: If the file is no model file with a config, or of another version, or the
+            runtime is unknown, not installed or cannot run the model.
     """
+    if runtime is not None:
+        check_runtime(runtime)
     # Bare type names in the config are mmvad's.
     with DefaultScope.overwrite_default_scope('mmvad'):
         if isinstance(source, Config) or Path(source).suffix == '.py':
             cfg = source if isinstance(source, Config) else Config.fromfile(source)
             resolve_references(cfg)
+            cfg = _by_runtime(cfg, runtime)
             model = build_model(cfg)
         else:
             cfg, content = read_model_file(source)
+            cfg = _by_runtime(cfg, runtime)
             model = trained_model(cfg, content, source)
     model.cfg = cfg
-    return model.to(device or get_device()).eval().optimize_for_inference()
+    return model.to(device or get_device()).eval().optimize_for_inference(runtime)
+
+
+def _by_runtime(cfg: Config, runtime: str | None) -> Config:
+    """A config whose proposer and transforms, as far as they take a runtime, take this one."""
+    if runtime is None:
+        return cfg
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(changed(item) for item in value)
+        if not isinstance(value, dict):
+            return value
+        found = {key: changed(item) for key, item in value.items()}
+        cls = component_class(value['type']) if 'type' in value else None
+        # Only where the results are the same.
+        return (
+            dict(found, runtime=runtime) if 'runtime' in getattr(cls, 'speed_only', ()) else found
+        )
+
+    parts = {key: changed(plain(cfg[key])) for key in ('proposer', 'model') if cfg.get(key)}
+    return Config({**cfg.to_dict(), **parts})
 
 
 @dataclass(frozen=True)
@@ -105,6 +140,7 @@ class VADInferencer:
         device: Where the model runs; by default where it is, or on a GPU if there is one. A
             detector runs where its config says.
         batch_size: Tubes in one forward pass, at least.
+        runtime: Of a model file: see :func:`init_model`. A model and a proposer have theirs.
 
     Raises:
         ValueError: If the model is not calibrated, or its config names no proposer.
@@ -116,11 +152,14 @@ class VADInferencer:
         proposer: BaseProposer | Mapping[str, Any] | None = None,
         device: str | None = None,
         batch_size: int = 64,
+        runtime: str | None = None,
     ) -> None:
         self._of_file: Callable[[], AbstractContextManager] = nullcontext
         if not isinstance(model, ObjectVAD):
             self._of_file = partial(_named, model)
-            model = init_model(model, device)
+            model = init_model(model, device, runtime)
+        elif runtime is not None:
+            raise ValueError('runtime: of a model file only; init_model(..., runtime=...) sets it')
         elif device is not None:
             model = model.to(device).optimize_for_inference()
         self.model = model

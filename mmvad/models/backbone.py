@@ -31,6 +31,19 @@ _READINGS = dict(
 )
 
 
+def _averaged(features: Tensor, grid: int) -> Tensor:
+    """A map (B, C, h, w) averaged into (B, C, grid, grid) cells."""
+    if not torch.onnx.is_in_onnx_export():
+        return F.adaptive_avg_pool2d(features, grid)
+    # ONNX has no such operator where grid divides h and w unevenly: as products with the share of
+    # each row, and of each column, in each cell.
+    rows, columns = (
+        F.adaptive_avg_pool1d(torch.eye(int(side), device=features.device)[None], grid)[0]
+        for side in features.shape[-2:]
+    )
+    return rows.T @ features @ columns
+
+
 @MODELS.register_module()
 class BranchBackbone(BaseModule):
     """ResNet, a grid of projected features, a class token and position embeddings.
@@ -107,11 +120,11 @@ class BranchBackbone(BaseModule):
             )
         features = self.reduce(self.resnet(images[:, : self.in_channels]))
         if min(features.shape[-2:]) >= self.grid:
-            features = F.adaptive_avg_pool2d(features, self.grid)
+            features = _averaged(features, self.grid)
         else:
             features = F.interpolate(features, (self.grid, self.grid), mode='bilinear')
         cells = self.project(features).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(cells), -1, -1), cells], dim=1)
+        tokens = torch.cat([self.class_token.expand(cells.shape[0], -1, -1), cells], dim=1)
         assert tokens.shape == (len(images), self.num_tokens, self.token_dim)
         return tokens + self.position
 

@@ -148,7 +148,7 @@ class ImageAttention(BaseModule):
                 f'tokens: expected (B, S_d, V_d={self.token_dim}), got {tuple(tokens.shape)}'
             )
         tokens = self.token_norm(tokens)
-        queries = self.queries.expand(len(tokens), -1, -1)
+        queries = self.queries.expand(tokens.shape[0], -1, -1)
         for layer in self.layers:
             queries = layer(queries, tokens)
         return self.projection(self.norm(queries))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmvad.registry import MODELS
 from mmvad.structures import TubeSpec, load_fitting_weights
+from mmvad.structures.onnx_graph import check_runtime
 
 
 @MODELS.register_module()
@@ -36,6 +37,7 @@ class ObjectVAD(BaseModel):
 
     def __init__(self, tube: Mapping[str, Any], scorer: dict | None = None) -> None:
         super().__init__()
+        self._runtime = 'torch'
         self.tube = TubeSpec.of(tube)
         self.scorer = None if scorer is None else MODELS.build(scorer)
         if self.scorer is None:
@@ -131,8 +133,18 @@ class ObjectVAD(BaseModel):
         device = self.scorer.floor.device
         return {name: values.to(device) for name, values in measurements.items()}
 
-    def optimize_for_inference(self) -> ObjectVAD:
-        """Extract faster from now on, if the model knows how, with its present weights."""
+    def optimize_for_inference(self, runtime: str | None = None) -> ObjectVAD:
+        """Extract faster from now on, if the model knows how, with its present weights.
+
+        Args:
+            runtime: What computes what is learned, where there is any: ``'torch'``, or ``'onnx'``,
+                ONNX Runtime; None: the one of the last call, at first torch.
+
+        Raises:
+            ValueError: If the runtime is unknown, not installed, or does not run the model.
+        """
+        check_runtime(runtime or self._runtime)
+        self._runtime = runtime or self._runtime
         return self
 
     def load_trained(self, state: dict[str, Tensor], path: str | Path) -> ObjectVAD:

@@ -187,6 +187,27 @@ class TemporalModel(BaseModel):
         """All predicted steps, (B, L, *target), from a window of u, (B, L, O)."""
         return self.smm.predict(u).unflatten(2, self.target_shape)
 
+    def step(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One step of a stream, by SMM's recurrent form.
+
+        Over the first L steps from a zero state, the last prediction is that of the window; a state
+        that runs on keeps a trace of what is older (see :class:`SMM`).
+
+        Args:
+            features: (B, 2, N_q, E_d), frozen features of the newest step, any float type.
+            state: Of ``smm.initial_state(B)``, or from the step before.
+
+        Returns:
+            What an earlier prediction said of this step, (B, *target): standardised features, or
+            the fusion's output of them; the prediction of all L predicted steps, (B, L, *target),
+            the last of them ``horizon`` steps ahead; and the new state.
+        """
+        standardized = self.standardize(features)
+        fused = self.fusion(standardized[:, None])[:, 0]
+        prediction, state = self.smm.step(fused.flatten(1), state)
+        values = standardized if self.target == 'branches' else fused
+        return values, prediction.unflatten(2, self.target_shape), state
+
     def predict(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Prediction and target of all L predicted steps.
 

@@ -26,8 +26,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmvad.structures import load_fitting_weights, read_weights
+from mmvad.structures.onnx_graph import check_runtime
 
-from .onnx_forward import check_runtime, forward_by_onnx
+from .onnx_forward import forward_by_onnx
 
 # What a detector gives feature maps by.
 PARTS = ('backbone', 'neck')

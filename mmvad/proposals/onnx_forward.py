@@ -5,36 +5,21 @@ Shape letters: H x W the input, padded.
 
 from __future__ import annotations
 
-import io
-import os
-import warnings
-import weakref
-from importlib.util import find_spec
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-RUNTIMES = ('torch', 'onnx')
-PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
+from mmvad.structures.onnx_graph import OnnxGraph, check_provider, export_graph
+
 # (H, W) of the noise that a graph is traced with, and of what it is then held against torch with:
 # numbers that tracing has frozen show at other sizes. Small, so that this takes seconds; not below
 # the 300 of SSD. The last is no multiple of anything, for detectors that do not pad their input.
 TRACED, CHECKED = (320, 384), ((448, 320), (421, 333))
 # Of the largest value of a map; float noise is about 1e-5.
 TOLERANCE = 1e-3
-OPSET = 17
-
-
-def check_runtime(runtime: str) -> None:
-    """Raise a ValueError if there is no such runtime, or it is not installed."""
-    if runtime not in RUNTIMES:
-        raise ValueError(f'runtime: expected one of {RUNTIMES}, got {runtime!r}')
-    if runtime == 'onnx' and not (find_spec('onnx') and find_spec('onnxruntime')):
-        raise ValueError("runtime='onnx': not installed; pip install 'mmvad[onnx]'")
 
 
 def forward_by_onnx(model: nn.Module, found: dict[str, Any], config: str) -> None:
@@ -51,14 +36,7 @@ def forward_by_onnx(model: nn.Module, found: dict[str, Any], config: str) -> Non
     Raises:
         ValueError: If ONNX Runtime cannot compute backbone and neck, or not on the model's device.
     """
-    from onnxruntime import get_available_providers
-
-    device = next(model.parameters()).device
-    if PROVIDERS.get(device.type) not in get_available_providers():
-        raise ValueError(
-            f"runtime='onnx': the onnxruntime installed does not run on {device.type!r}; use "
-            "device='cpu' or runtime='torch'"
-        )
+    check_provider(next(model.parameters()).device)
     for head in (True, False) if _has_dense_head(model) else (False,):
         try:
             graph = OnnxForward(model, found, head)
@@ -108,27 +86,12 @@ class OnnxForward:
 
     def __init__(self, model: nn.Module, found: dict[str, Any], head: bool) -> None:
         self.device = next(model.parameters()).device
-        self._session, self._threads = None, 0
-        _ALL.add(self)
         network = _Network(model, found, head).eval()
-        file = io.BytesIO()
-        # The exporter warns of each branch that it takes, and prints the graph when it fails,
-        # though no log is asked for.
-        quiet = mock.patch.object(torch._C, '_jit_onnx_log', create=True)
-        with torch.no_grad(), warnings.catch_warnings(), quiet:
-            warnings.simplefilter('ignore')
-            # The newer exporter takes half a minute instead of seconds, for the same graph.
-            torch.onnx.export(
-                network,
-                (self._noise(TRACED),),
-                file,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=['image'],
-                dynamic_axes={'image': {2: 'height', 3: 'width'}},
-            )
-            self._graph = file.getvalue()
-            self._layout, self._places = network.layout, network.places
+        noise = dict(image=self._noise(TRACED))
+        graph = export_graph(network, noise, dict(image={2: 'height', 3: 'width'}))
+        self._graph = OnnxGraph(graph, self.device)
+        self._layout, self._places = network.layout, network.places
+        with torch.no_grad():
             self._check(network, getattr(model.data_preprocessor, 'pad_size_divisor', 1))
 
     def _noise(self, size: tuple[int, int]) -> Tensor:
@@ -158,41 +121,7 @@ class OnnxForward:
         return tree_unflatten([unique[place] for place in self._places], self._layout)
 
     def _run(self, inputs: Tensor) -> list[Tensor]:
-        if self._threads != (threads := torch.get_num_threads()):
-            self._session, self._threads = self._new_session(threads), threads
-        found = self._session.run(None, {'image': inputs.cpu().numpy()})
-        return [torch.from_numpy(each).to(self.device) for each in found]
-
-    def _new_session(self, threads: int) -> Any:
-        from onnxruntime import InferenceSession, SessionOptions
-
-        options = SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors
-        # Threads that wait for work by spinning would take the core from who measures meanwhile.
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        provider = PROVIDERS[self.device.type]
-        where = {'device_id': self.device.index or 0} if self.device.type == 'cuda' else {}
-        session = InferenceSession(self._graph, options, providers=[(provider, where)])
-        # It would go on without one that does not start, on the CPU.
-        if provider not in session.get_providers():
-            raise ValueError(f'{provider} does not start')
-        return session
-
-
-# Graphs that have a session, and sessions of the process that this one was forked from, as a
-# loader's worker is. Their threads are not here, for which deleting them would wait for ever.
-_ALL: weakref.WeakSet[OnnxForward] = weakref.WeakSet()
-_INHERITED: list[Any] = []
-
-
-def _leave_sessions() -> None:
-    for graph in _ALL:
-        _INHERITED.append(graph._session)
-        graph._session, graph._threads = None, 0
-
-
-os.register_at_fork(after_in_child=_leave_sessions)
+        return self._graph.run(dict(image=inputs))
 
 
 class _Network(nn.Module):

@@ -17,9 +17,9 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from mmvad.registry import TRANSFORMS
+from mmvad.structures.onnx_graph import check_runtime
 
 from .detector import MMDetDetector, shared_detector
-from .onnx_forward import check_runtime
 
 
 class TokenTransform(BaseTransform):
