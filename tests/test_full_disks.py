@@ -192,7 +192,7 @@ LIMITS = (
     (1700, 'proposals/training/00.npz: file too large ('),
     (5000, 'attributes.pth: file too large ('),
     (40000, 'plots/00.png: file too large ('),
-    (300000, 'annotated/01.mp4: file too large ('),
+    (120000, 'annotated/01.mp4: file too large ('),
 )
 
 

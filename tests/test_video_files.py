@@ -6,6 +6,7 @@ What a frame must be is known from the number that is painted into it.
 from __future__ import annotations
 
 import fractions
+import os
 import pickle
 import tracemalloc
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from mmvad.datasets import FrameLimits, FrameSource, TubeDataset, video_file
 from mmvad.datasets.samplers import EpochSubsetSampler
+from mmvad.datasets.tube_dataset import CachedFrames
 from mmvad.datasets.video_dataset import VideoDataset
 from mmvad.datasets.video_file import VideoFile
 from mmvad.methods.objects import find_tubes, measure_tubes
@@ -369,6 +371,23 @@ class TestCost:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 8 * 2**20
+
+    def test_open_decoders_count(self, root, monkeypatch):
+        """Small ones are few, large ones fewer: each holds about 16 frames."""
+        for number in range(18):
+            os.link(root / 'videos/a.mp4', root / f'videos/{number}.mp4')
+        videos = VideoDataset(str(root), dict(video='videos'))
+
+        def left_open(cache_mb: int) -> int:
+            frames = CachedFrames(videos, cache_mb)
+            for video in videos.lengths:
+                assert number_of(frames.get(video, 7)) == 7
+            return len(frames._files)
+
+        assert left_open(1024) == 16
+        one = 16 * H * W * 3 / 2
+        assert left_open(16) == 16 * 2**20 // 8 // one == 7
+        assert left_open(0) == 1
 
 
 class TestLength:

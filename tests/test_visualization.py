@@ -1,7 +1,9 @@
+import av
 import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 
 from mmvad.visualization import (
     VideoOverview,
@@ -15,7 +17,11 @@ from mmvad.visualization import (
     plot_pictures,
     plot_score_grid,
     plot_scores,
+    plots,
     score_color,
+    seconds_text,
+    video,
+    video_encoder,
     write_annotated_video,
     write_video,
 )
@@ -99,6 +105,71 @@ def test_strip_shows_the_past_and_the_labels():
         append_score_strip(image, SCORES, 60, (1.0, 3.0))
 
 
+def drawn_texts(monkeypatch):
+    """What OpenCV is asked to write from now on."""
+    texts, put = [], cv2.putText
+
+    def noted(image, text, *args):
+        texts.append(text)
+        return put(image, text, *args)
+
+    monkeypatch.setattr(cv2, 'putText', noted)
+    return texts
+
+
+def test_strip_tells_the_boxes_score_from_the_frames(monkeypatch):
+    texts, none = drawn_texts(monkeypatch), np.zeros(0)
+    smooth, raw = np.full(3, 4.75), np.array([4.0, 7.25, 3.0])
+    list(
+        annotate_frames(
+            gray_frames(3), smooth, np.array([1, 1]), np.array([[9, 9, 40, 40]] * 2),
+            np.array([7.25, 2.5]), raw=raw, known_fps=2.0,
+        )
+    )  # fmt: skip
+    boxes, strip = texts[1:3], texts[3]
+    assert boxes == ['2.50', '7.25']
+    assert strip == 'frame 1, 0.5 s   score 4.75 (smoothed; as it was 7.25)   highest box 7.25'
+    assert 'highest' not in texts[0]
+    # Without a rate no time is made up.
+    texts.clear()
+    list(annotate_frames(gray_frames(3), smooth, none, np.zeros((0, 4)), none))
+    assert texts == [f'frame {index}   score 4.75' for index in range(3)]
+
+
+def test_letters_and_lines_grow_with_the_picture():
+    """At 4K they are three times those of 720 lines, so that they are read on the same screen."""
+    heights, sides = [], []
+    for scale in (1, 3):
+        frame = gray_frames(1, 720 * scale, 1280 * scale)[0]
+        box = np.array([[300, 300, 600, 600]]) * scale
+        drawn = draw_objects(frame, box, np.array([7.25]), (0.0, 9.0))
+        changed = (drawn != frame).any(axis=2)
+        column = np.flatnonzero(changed[: 300 * scale, 310 * scale])
+        heights.append(np.ptp(column) + 1)
+        sides.append(int(changed[450 * scale, : 400 * scale].sum()))
+        strip = append_score_strip(
+            frame, SCORES, 59, (1.0, 3.0), LABELS, raw=SCORES, known_fps=25.0
+        )
+        assert strip.shape[0] == (720 + 96) * scale
+    assert heights[1] == pytest.approx(3 * heights[0], rel=0.15)
+    assert sides[1] == sides[0] + 4  # 6 pixels in place of 2, and their soft edges
+
+
+def test_narrow_strips_hold_all_their_text(monkeypatch):
+    ends, size = [], cv2.getTextSize
+
+    def noted(image, text, origin, font, scale, color, pen, line):
+        ends.append((origin[0], origin[0] + size(text, font, scale, pen)[0][0]))
+
+    monkeypatch.setattr(cv2, 'putText', noted)
+    picture = gray_frames(1, 480, 200)[0]
+    append_score_strip(
+        picture, SCORES, 25, (1.0, 3.0), LABELS, raw=SCORES, known_fps=25.0, highest=7.25
+    )
+    (left, middle), (start, right) = ends
+    assert 0 <= left < middle < start < right <= 200
+
+
 def test_strip_of_a_constant_score():
     image = gray_frames(1)[0]
     assert append_score_strip(image, np.ones(9), 8, (1.0, 1.0), threshold=1.0).shape[0] == 216
@@ -109,16 +180,17 @@ def test_annotated_video_can_be_read_back(tmp_path, size):
     path = tmp_path / 'deep' / 'video.mp4'
     object_frames = np.array([5, 5, 11])
     boxes = np.array([[10, 30, 40, 70], [90, 50, 130, 110], [50, 50, 90, 100]])
-    arguments = (SCORES[:12], object_frames, boxes, np.array([1.0, 3.0, 2.0]), LABELS[:12], 2.5)
-    write_annotated_video(iter(gray_frames(12, *size)), path, 10, *arguments)
+    arguments = (SCORES[:12], object_frames, boxes, np.array([1.0, 3.0, 2.0]))
+    options = dict(labels=LABELS[:12], threshold=2.5)
+    write_annotated_video(iter(gray_frames(12, *size)), path, 10, *arguments, **options)
 
-    pictures = list(annotate_frames(gray_frames(12, *size), *arguments))
+    pictures = list(annotate_frames(gray_frames(12, *size), *arguments, **options))
     scale = 4 if size[0] == 120 else 1
     assert pictures[0].shape == (size[0] * scale + 96, size[1] * scale, 3)
-    video = cv2.VideoCapture(str(path))
-    assert video.get(cv2.CAP_PROP_FPS) == 10
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FPS) == 10
     read = []
-    while (item := video.read())[0]:
+    while (item := capture.read())[0]:
         read.append(item[1])
     assert len(read) == 12
     for picture, decoded in zip(pictures, read, strict=True):
@@ -128,6 +200,41 @@ def test_annotated_video_can_be_read_back(tmp_path, size):
     drawn = [count_color(p[:-96], score_color(3.0, (1.0, 3.0))) for p in pictures]
     assert [index for index, pixels in enumerate(drawn) if pixels] == [5]
     assert [path.name for path in path.parent.iterdir()] == ['video.mp4']
+
+
+def played(path):
+    """Codec, pixel format and seconds of a video, as FFmpeg reads them."""
+    with av.open(str(path)) as container:
+        (stream,) = container.streams.video
+        ends = [
+            float((frame.pts + frame.duration) * frame.time_base) for frame in container.decode()
+        ]
+        return stream.codec_context.name, stream.codec_context.pix_fmt, ends[-1]
+
+
+@pytest.mark.parametrize('fps', [10, 24, 29.97, 60])
+def test_videos_are_what_browsers_play_and_as_long_as_what_they_show(tmp_path, fps):
+    path = write_video(gray_frames(48), tmp_path / 'a.mp4', fps)
+    codec, pixels, seconds = played(path)
+    assert (path.suffix, codec, pixels) == ('.mp4', 'h264', 'yuv420p')
+    assert seconds == pytest.approx(48 / fps, rel=1e-3)
+    # The index comes first, so that a browser need not read to the end before it can jump.
+    assert 0 < path.read_bytes().find(b'moov') < path.read_bytes().find(b'mdat')
+
+
+def test_without_h264_it_is_vp9(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, 'ENCODERS', (video.Encoder('none', '', '', ''), video.ENCODERS[-1]))
+    video_encoder.cache_clear()
+    try:
+        path = write_video(gray_frames(10), tmp_path / 'a.mp4', 10)
+        assert path == tmp_path / 'a.webm'
+        assert played(path) == ('vp9', 'yuv420p', pytest.approx(1.0, abs=0.01))
+        video_encoder.cache_clear()
+        monkeypatch.setattr(video, 'ENCODERS', video.ENCODERS[:1])
+        with pytest.raises(ValueError, match='no video for browsers: it has none of none'):
+            write_video(gray_frames(10), tmp_path / 'b.mp4', 10)
+    finally:
+        video_encoder.cache_clear()
 
 
 def test_odd_pictures_are_written(tmp_path):
@@ -171,6 +278,33 @@ def test_score_plot(tmp_path):
     assert (decode(path) != image).any()
     plot_scores(np.ones(3), np.ones(3), path, 'constant')
     assert [item.name for item in path.parent.iterdir()] == ['01.png']
+
+
+def test_time_axis(tmp_path, monkeypatch):
+    """The time stands under the frames' numbers where the rate is known, and only there."""
+    figures = []
+    monkeypatch.setattr(plots, 'save_figure', lambda figure, path: figures.append(figure))
+    plot_scores(SCORES, None, tmp_path / 'a.png', 'a', fps=12.5)
+    plot_scores(SCORES, None, tmp_path / 'b.png', 'b')
+    overview = VideoOverview('a', gray_frames(2), [3, 9], SCORES, fps=12.5)
+    plot_overview([overview], tmp_path / 'c.png')
+    timed, bare, below = (
+        next(a for a in figure.findobj(Axes) if a.get_ylabel() == 'anomaly score')
+        for figure in figures
+    )
+    for axes in (timed, below):
+        assert axes.get_xlabel() == 'frame, and time (12.5 frames a second)'
+        assert axes.xaxis.get_major_formatter()(50, 0) == '50\n4.0 s'
+        assert axes.xaxis.get_major_formatter()(1500, 0) == '1500\n2:00'
+    assert bare.get_xlabel() == 'frame'
+    figures[1].draw_without_rendering()
+    assert not any('\n' in label.get_text() for label in bare.get_xticklabels())
+
+
+def test_times_are_written_as_people_do():
+    times = (0, 4.84, 59.94, 59.96, 64, 3599.6, 7230)
+    words = ['0.0 s', '4.8 s', '59.9 s', '1:00', '1:04', '1:00:00', '2:00:30']
+    assert [seconds_text(time) for time in times] == words
 
 
 def test_plot_errors_name_the_file_and_field(tmp_path):

@@ -178,6 +178,12 @@ class FrameSource(Sequence[np.ndarray]):
         return (self._video.fps if self._video is not None else 0) or self.frame_rate
 
     @property
+    def known_fps(self) -> float | None:
+        """The same; None where neither a file nor the user says, and it is just assumed."""
+        told = self._video is not None and self._video.fps
+        return self.fps if told or self.frame_rate != ASSUMED_RATE else None
+
+    @property
     def frame_shape(self) -> tuple[int, int]:
         """Height and width, pixels."""
         if self._shape is None:

@@ -18,8 +18,11 @@ from mmvad.structures import ObjectTubes, tubes_path
 from .frames import FrameSource, sweep
 from .video_dataset import VideoDataset
 
-# Videos that are open at a time: each holds a file and a decoder.
+# Video files that are open at a time, at most. Each has a decoder, which holds so many frames of
+# 1.5 bytes a pixel (46 MB at 1080 lines, in two threads); they get an eighth of the cache.
 _OPEN = 16
+_HELD = 16
+_OF_DECODERS = 8
 # Of a video file, so many frames in a row are decoded for training, since each jump decodes all
 # from the key frame before, often a hundred (or from the start, where a file cannot be jumped in);
 # so many such runs are mixed, if they fit in memory.
@@ -32,14 +35,15 @@ class CachedFrames:
 
     Args:
         videos: The videos.
-        cache_mb: Decoded frames that are kept, 2**20 bytes.
+        cache_mb: Decoded frames that are kept, 2**20 bytes; open decoders may hold an eighth more.
     """
 
     def __init__(self, videos: VideoDataset, cache_mb: int) -> None:
         self.videos = videos
         self.size = cache_mb * 2**20
         self._cache = LRUCache(self.size, getsizeof=lambda frame: frame.nbytes)
-        self._files = LRUCache(_OPEN)
+        room = max(1, self.size // _OF_DECODERS)
+        self._files = LRUCache(room, getsizeof=lambda source: _decoder_bytes(source, room))
         self._folders: dict[str, FrameSource] = {}
         self._read: LRUCache = LRUCache(_MIX)
 
@@ -67,6 +71,12 @@ class CachedFrames:
             self._read[video, start] = True
             for index in range(max(0, start), min(stop, len(self.source(video)))):
                 self.get(video, index)
+
+
+def _decoder_bytes(source: FrameSource, room: int) -> int:
+    """What an open video counts for: one always fits, and never more than a few."""
+    height, width = source.frame_shape
+    return min(room, max(_HELD * height * width * 3 // 2, -(-room // _OPEN)))
 
 
 class _Frames:

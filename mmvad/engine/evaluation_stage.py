@@ -23,6 +23,7 @@ from mmvad.evaluation.functional import (
 from mmvad.evaluation.report import cut
 from mmvad.registry import METRICS
 from mmvad.structures import write_json
+from mmvad.visualization import video_encoder
 
 from .report import write_report
 from .stage import BaseStage, Job, plain
@@ -172,7 +173,13 @@ class EvaluationStage(BaseStage):
             rates = {name: videos.source(name).fps for name in final}
             figures |= alarm_figures(final, labels, rates, threshold)
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
-        write_report(videos, job.work_dir, metric.scored, channel, self.annotate, threshold)
+        drawn = write_report(videos, job.work_dir, metric.scored, channel, self.annotate, threshold)
+        if drawn:
+            job.logger.info(
+                f'Annotated {len(drawn)} of {len(metric.scored)} videos, those with the clearest '
+                f'change of score (stages.{self.name}.annotate), as {video_encoder().codec}: '
+                f'{drawn[0].parent}'
+            )
         self.look_closer(job, model, dataset, metric.scored, channel)
         if 'auc/micro' in figures:
             job.logger.info(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from mmvad.datasets import VideoDataset
 from mmvad.evaluation.functional import VideoScores
 from mmvad.structures import WorkDir
 from mmvad.visualization import (
+    ENCODERS,
     VideoOverview,
     draw_objects,
     pick_frames,
@@ -29,8 +31,10 @@ def write_report(
     channel: str,
     annotate: int,
     threshold: float | None = None,
-) -> None:
+) -> list[Path]:
     """Draw what was scored: plots, annotated videos and an overview. Those of an earlier test go.
+
+    An annotated video plays as fast as its frames were taken, 25 a second where nothing says.
 
     Args:
         videos: The test split.
@@ -39,9 +43,13 @@ def write_report(
         channel: The one to draw.
         annotate: How many videos to annotate: those with the clearest change of score first.
         threshold: Above which score there is an alarm, if that is known.
+
+    Returns:
+        The annotated videos.
     """
+    suffixes = {encoder.suffix for encoder in ENCODERS} | {work_dir.plot('_').suffix}
     for one in (work_dir.plot('_'), work_dir.annotated('_')):
-        for path in one.parent.rglob(f'*{one.suffix}'):
+        for path in [path for path in one.parent.rglob('*') if path.suffix in suffixes]:
             path.unlink()
     work_dir.overview.unlink(missing_ok=True)
     scores = {video: found.final[channel] for video, found in scored.items()}
@@ -53,19 +61,21 @@ def write_report(
             f'Video {video}',
             raw=scored[video].raw[channel],
             threshold=threshold,
+            fps=videos.source(video).known_fps,
         )
     everything = np.concatenate(list(scores.values()))
     limits = tuple(np.percentile(everything, (5, 99)).tolist())
     ranked = sorted(scores, key=lambda v: float(np.ptp(scores[v])), reverse=True)
+    written = []
     for number, video in enumerate(islice(ranked, annotate)):
         source = videos.source(video)
         objects = scored[video].objects
         if objects is None:
             objects = dict(_NOTHING, **{channel: np.zeros(0, np.float32)})
-        write_annotated_video(
+        path = write_annotated_video(
             source,
             work_dir.annotated(video),
-            min(source.fps, 15.0),
+            source.fps,
             scores[video],
             objects['frames'],
             objects['boxes'],
@@ -73,7 +83,10 @@ def write_report(
             labels=videos.labels.get(video),
             threshold=threshold,
             limits=limits,
+            raw=scored[video].raw[channel],
+            known_fps=source.known_fps,
         )
+        written.append(path)
         if number == 0:
             picks = pick_frames(scores[video])
             images = []
@@ -89,5 +102,7 @@ def write_report(
                 videos.labels.get(video),
                 scored[video].raw[channel],
                 threshold,
+                source.known_fps,
             )
             plot_overview([overview], work_dir.overview)
+    return written

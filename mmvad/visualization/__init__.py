@@ -6,7 +6,6 @@ from mmvad.visualization.drawing import (
     draw_objects,
     score_color,
     write_annotated_video,
-    write_video,
 )
 from mmvad.visualization.heatmaps import overlay, pattern_heatmaps, plot_pictures
 from mmvad.visualization.plots import (
@@ -15,8 +14,10 @@ from mmvad.visualization.plots import (
     plot_overview,
     plot_score_grid,
     plot_scores,
+    seconds_text,
 )
 from mmvad.visualization.self_check import plot_self_check
+from mmvad.visualization.video import ENCODERS, Encoder, video_encoder, write_video
 from mmvad.visualization.why import (
     TermPicture,
     WhyPicture,
@@ -26,6 +27,8 @@ from mmvad.visualization.why import (
 )
 
 __all__ = [
+    'ENCODERS',
+    'Encoder',
     'TermPicture',
     'VideoOverview',
     'WhyPicture',
@@ -44,6 +47,8 @@ __all__ = [
     'plot_why',
     'plot_why_overview',
     'score_color',
+    'seconds_text',
+    'video_encoder',
     'write_annotated_video',
     'write_video',
 ]

@@ -1,5 +1,8 @@
 """Annotated frames and videos: boxes coloured by score over a strip with the score curve.
 
+A box says its object's own score; the strip shows the frame's, which is the highest of these,
+smoothed over time. Both numbers stand in the strip.
+
 Images are BGR uint8 (H, W, 3). Shape letters: n objects, F frames of the video.
 """
 
@@ -8,19 +11,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from mmvad.structures import atomic_path
+from .plots import seconds_text
+from .video import write_video
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LEGIBLE_HEIGHT = 480  # pixels; below it, box labels cover the objects
 _MAX_SCALE = 4
+# Short side of a picture up to which lines are 2 pixels and letters 9; they grow with it.
+_UNIT_SIDE = 720
+_TEXT = 0.42
 
 _BACKGROUND = (32, 28, 26)
 _ABNORMAL = (58, 48, 120)
 _CURVE = (245, 235, 225)
+_RAW = (128, 118, 110)
 _CURSOR = (150, 140, 130)
 _THRESHOLD = (80, 190, 250)
 
@@ -61,26 +70,35 @@ def draw_objects(
     if boxes.shape != (len(scores), 4):
         raise ValueError(f'expected boxes ({len(scores)}, 4), got {boxes.shape}')
     image = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    thickness = round(2 * _unit(image))
     # The most abnormal object comes last, so that nothing covers it.
     for index in np.argsort(scores, kind='stable'):
         color = score_color(scores[index], limits)
         x1, y1, x2, y2 = np.rint(boxes[index] * scale).astype(int).tolist()
-        cv2.rectangle(image, (x1, y1), (x2, y2), color, 2, cv2.LINE_AA)
+        cv2.rectangle(image, (x1, y1), (x2, y2), color, thickness, cv2.LINE_AA)
         _draw_label(image, f'{scores[index]:.2f}', (x1, y1), color)
     return image
+
+
+def _unit(image: np.ndarray) -> float:
+    """By how much lines and letters are larger than in a small picture."""
+    return max(1.0, min(image.shape[:2]) / _UNIT_SIDE)
 
 
 def _draw_label(
     image: np.ndarray, text: str, corner: tuple[int, int], color: tuple[int, int, int]
 ) -> None:
     """Write black text on a patch above ``corner`` (x, y), moved inside the picture."""
-    (width, height), baseline = cv2.getTextSize(text, _FONT, 0.42, 1)
-    patch_width, patch_height = width + 6, height + baseline + 3
+    unit = _unit(image)
+    pen = round(unit)
+    (width, height), baseline = cv2.getTextSize(text, _FONT, _TEXT * unit, pen)
+    pad = round(3 * unit)
+    patch_width, patch_height = width + 2 * pad, height + baseline + pad
     left = min(max(corner[0] - 1, 0), max(image.shape[1] - patch_width, 0))
     top = max(corner[1] - patch_height, 0)
     cv2.rectangle(image, (left, top), (left + patch_width, top + patch_height), color, cv2.FILLED)
-    origin = (left + 3, top + height + 2)
-    cv2.putText(image, text, origin, _FONT, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+    origin = (left + pad, top + height + pad - pen)
+    cv2.putText(image, text, origin, _FONT, _TEXT * unit, (0, 0, 0), pen, cv2.LINE_AA)
 
 
 def append_score_strip(
@@ -90,7 +108,10 @@ def append_score_strip(
     limits: tuple[float, float],
     labels: np.ndarray | None = None,
     threshold: float | None = None,
-    height: int = 96,
+    height: int | None = None,
+    raw: np.ndarray | None = None,
+    known_fps: float | None = None,
+    highest: float | None = None,
 ) -> np.ndarray:
     """Put a strip under the picture with the score curve up to the present frame.
 
@@ -101,7 +122,10 @@ def append_score_strip(
         limits: Scores at the bottom and the top of the strip.
         labels: (F,) of 0 and 1; abnormal frames are shaded over the whole strip.
         threshold: Alarm level, drawn as a dashed line.
-        height: Height of the strip in pixels.
+        height: Height of the strip in pixels; None: 96, and more under pictures of more than 720.
+        raw: Frame scores before smoothing (F,), drawn behind the curve.
+        known_fps: Frames per second; the time stands beside the frame's number where it is known.
+        highest: The highest score on a box in the picture.
 
     Returns:
         BGR uint8 (H + height, W, 3).
@@ -109,9 +133,11 @@ def append_score_strip(
     scores = np.asarray(scores, dtype=np.float64)
     if not 0 <= index < len(scores):
         raise ValueError(f'index: expected a frame from 0 to {len(scores) - 1}, got {index}')
-    width = image.shape[1]
+    width, unit = image.shape[1], _unit(image)
+    pen = round(unit)
+    height = round(96 * unit) if height is None else height
     strip = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
-    header, margin = 22, 5
+    header, margin = round(22 * unit), round(5 * unit)
     low, high = limits
 
     if labels is not None:
@@ -123,28 +149,51 @@ def append_score_strip(
         return height - margin - share * (height - header - 2 * margin)
 
     if threshold is not None:
-        y = round(float(row(threshold)))
-        for x in range(0, width, 12):
-            cv2.line(strip, (x, y), (x + 6, y), _THRESHOLD, 1)
+        y, dash = round(float(row(threshold))), 6 * pen
+        for x in range(0, width, 2 * dash):
+            cv2.line(strip, (x, y), (x + dash, y), _THRESHOLD, pen)
     columns = (np.arange(index + 1) + 0.5) * width / len(scores)
-    points = np.stack([columns, row(scores[: index + 1])], axis=1)
-    cursor = int(points[-1, 0])
-    cv2.line(strip, (cursor, header), (cursor, height), _CURSOR, 1)
     # OpenCV takes fractions of a pixel as fixed-point numbers: 4 bits after the point.
-    fixed = np.rint(points * 16).astype(np.int32)
-    cv2.polylines(strip, [fixed], False, _CURVE, 1, cv2.LINE_AA, shift=4)
+    curves = {_CURVE: scores} if raw is None else {_RAW: np.asarray(raw, float), _CURVE: scores}
+    for color, values in curves.items():
+        points = np.stack([columns, row(values[: index + 1])], axis=1)
+        fixed = np.rint(points * 16).astype(np.int32)
+        cv2.polylines(strip, [fixed], False, color, pen, cv2.LINE_AA, shift=4)
+    cursor = int(columns[-1])
+    cv2.line(strip, (cursor, header), (cursor, height), _CURSOR, pen)
     alarm = threshold is not None and scores[index] > threshold
     dot = _THRESHOLD if alarm else _CURVE
-    cv2.circle(strip, fixed[-1].tolist(), 3 * 16, dot, cv2.FILLED, cv2.LINE_AA, shift=4)
+    radius = round(3 * unit * 16)
+    cv2.circle(strip, fixed[-1].tolist(), radius, dot, cv2.FILLED, cv2.LINE_AA, shift=4)
 
-    text = f'frame {index}   score {scores[index]:.2f}'
-    cv2.putText(strip, text, (8, 15), _FONT, 0.42, _CURVE, 1, cv2.LINE_AA)
-    if labels is not None and np.asarray(labels)[index]:
-        text = 'abnormal'
-        (text_width, _), _ = cv2.getTextSize(text, _FONT, 0.42, 1)
-        origin = (width - text_width - 8, 15)
-        cv2.putText(strip, text, origin, _FONT, 0.42, (130, 120, 255), 1, cv2.LINE_AA)
+    parts = [
+        f'frame {index}'
+        if known_fps is None
+        else f'frame {index}, {seconds_text(index / known_fps)}'
+    ]
+    parts.append(f'score {scores[index]:.2f}')
+    if raw is not None:
+        parts[-1] += f' (smoothed; as it was {float(raw[index]):.2f})'
+    if highest is not None:
+        parts.append(f'highest box {highest:.2f}')
+    abnormal = labels is not None and np.asarray(labels)[index]
+    state = 'abnormal' if abnormal else ''
+    _write_header(strip, '   '.join(parts), state, header, unit)
     return np.vstack([image, strip])
+
+
+def _write_header(strip: np.ndarray, text: str, state: str, header: int, unit: float) -> None:
+    """Text at the left of the strip and a state at its right, as small as they have to be."""
+    pen, pad = round(unit), round(8 * unit)
+    widths = [cv2.getTextSize(part, _FONT, _TEXT * unit, pen)[0][0] for part in (text, state)]
+    room = strip.shape[1] - (3 if state else 2) * pad
+    scale = _TEXT * unit * min(1.0, max(room, 1) / max(sum(widths), 1))
+    line = round(header * 15 / 22)
+    cv2.putText(strip, text, (pad, line), _FONT, scale, _CURVE, pen, cv2.LINE_AA)
+    if state:
+        (width, _), _ = cv2.getTextSize(state, _FONT, scale, pen)
+        left = strip.shape[1] - width - pad
+        cv2.putText(strip, state, (left, line), _FONT, scale, (130, 120, 255), pen, cv2.LINE_AA)
 
 
 def annotate_frames(
@@ -156,6 +205,8 @@ def annotate_frames(
     labels: np.ndarray | None = None,
     threshold: float | None = None,
     limits: tuple[float, float] | None = None,
+    raw: np.ndarray | None = None,
+    known_fps: float | None = None,
 ) -> Iterator[np.ndarray]:
     """Every frame of a video with its objects and the score strip, one at a time.
 
@@ -171,6 +222,8 @@ def annotate_frames(
         threshold: Alarm level of the frame scores.
         limits: Object scores that are green and red; default is the range in this video. Pass
             the same pair to compare videos.
+        raw: Frame scores before smoothing (F,).
+        known_fps: Frames per second, where they are known.
 
     Raises:
         ValueError: There are more or fewer frames than scores.
@@ -178,7 +231,8 @@ def annotate_frames(
     scores = np.asarray(scores, dtype=np.float64)
     if limits is None:
         limits = _value_range(object_scores)
-    curve_limits = _value_range(scores if threshold is None else np.append(scores, threshold))
+    drawn = [scores, [] if threshold is None else [threshold], [] if raw is None else raw]
+    curve_limits = _value_range(np.concatenate(drawn))
     count = 0
     for index, frame in enumerate(frames):
         count += 1
@@ -186,10 +240,19 @@ def annotate_frames(
             raise ValueError(f'more frames than the {len(scores)} scores')
         here = np.flatnonzero(np.asarray(object_frames) == index)
         scale = min(max(math.ceil(_LEGIBLE_HEIGHT / frame.shape[0]), 1), _MAX_SCALE)
-        image = draw_objects(
-            frame, np.asarray(boxes)[here], np.asarray(object_scores)[here], limits, scale
+        values = np.asarray(object_scores)[here]
+        image = draw_objects(frame, np.asarray(boxes)[here], values, limits, scale)
+        yield append_score_strip(
+            image,
+            scores,
+            index,
+            curve_limits,
+            labels,
+            threshold,
+            raw=raw,
+            known_fps=known_fps,
+            highest=float(values.max()) if len(values) else None,
         )
-        yield append_score_strip(image, scores, index, curve_limits, labels, threshold)
     if count < len(scores):
         raise ValueError(f'{count} frames, expected one for each of the {len(scores)} scores')
 
@@ -197,55 +260,6 @@ def annotate_frames(
 def _value_range(values: np.ndarray | Sequence[float]) -> tuple[float, float]:
     values = np.asarray(values, dtype=np.float64)
     return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-
-
-def write_video(images: Iterable[np.ndarray], path: str | Path, fps: float) -> None:
-    """Write pictures of one size as an MPEG-4 video, whole or not at all.
-
-    Args:
-        images: BGR uint8 (H, W, 3); an odd side loses nothing: its last line is doubled.
-        path: The file, ending in ``.mp4``.
-        fps: Frames per second.
-
-    Raises:
-        ValueError: The name does not end in .mp4, fps is not positive, there are no pictures,
-            their sizes differ, or this OpenCV cannot write the format.
-        OSError: The file could not be written, for lack of room or another reason.
-    """
-    path = Path(path)
-    if path.suffix != '.mp4':
-        raise ValueError(f'{path}: expected a name that ends in .mp4')
-    if not fps > 0:
-        raise ValueError(f'{path}: expected a positive number of frames per second, got {fps}')
-    with atomic_path(path) as temporary:
-        writer = cv2.VideoWriter()
-        shape, count = None, 0
-        try:
-            for image in images:
-                if shape is None:
-                    shape = image.shape
-                    bottom, right = shape[0] % 2, shape[1] % 2
-                    size = (shape[1] + right, shape[0] + bottom)
-                    codec = cv2.VideoWriter_fourcc(*'mp4v')
-                    if not writer.open(str(temporary), codec, float(fps), size):
-                        raise ValueError(f'{path}: this OpenCV build cannot write MPEG-4 video')
-                if image.shape != shape:  # OpenCV would leave the picture out without a word
-                    raise ValueError(f'{path}: picture of {image.shape} after ones of {shape}')
-                # The codec halves the colour planes, so both sides have to be even.
-                writer.write(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE))
-                count += 1
-        finally:
-            writer.release()
-        if shape is None:
-            raise ValueError(f'{path}: no pictures to write')
-        # OpenCV says nothing of what it could not write.
-        written = cv2.VideoCapture(str(temporary))
-        whole = written.get(cv2.CAP_PROP_FRAME_COUNT) == count
-        written.set(cv2.CAP_PROP_POS_FRAMES, count - 1)
-        whole = written.read()[0] and whole
-        written.release()
-        if not whole:
-            raise OSError(f'{path}: OpenCV could not write all {count} pictures')
 
 
 def write_annotated_video(
@@ -256,15 +270,16 @@ def write_annotated_video(
     object_frames: np.ndarray,
     boxes: np.ndarray,
     object_scores: np.ndarray,
-    labels: np.ndarray | None = None,
-    threshold: float | None = None,
-    limits: tuple[float, float] | None = None,
-) -> None:
-    """Write a video with its objects and score strip; arguments as in :func:`annotate_frames`."""
-    write_video(
-        annotate_frames(
-            frames, scores, object_frames, boxes, object_scores, labels, threshold, limits
-        ),
-        path,
-        fps,
-    )
+    **options: Any,
+) -> Path:
+    """Write a video with its objects and score strip, at the rate of its frames.
+
+    Args:
+        frames, scores, object_frames, boxes, object_scores, options: See :func:`annotate_frames`.
+        path, fps: See :func:`~mmvad.visualization.write_video`.
+
+    Returns:
+        The file that was written.
+    """
+    pictures = annotate_frames(frames, scores, object_frames, boxes, object_scores, **options)
+    return write_video(pictures, path, fps)

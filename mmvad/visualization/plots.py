@@ -39,6 +39,7 @@ class VideoOverview:
         labels: (F,) of 0 and 1, or None.
         raw: Scores before smoothing (F,), or None.
         threshold: Alarm level, or None.
+        fps: Frames per second; None: not known.
     """
 
     name: str
@@ -48,6 +49,7 @@ class VideoOverview:
     labels: np.ndarray | None = None
     raw: np.ndarray | None = None
     threshold: float | None = None
+    fps: float | None = None
 
 
 def plot_scores(
@@ -57,6 +59,7 @@ def plot_scores(
     title: str,
     raw: np.ndarray | None = None,
     threshold: float | None = None,
+    fps: float | None = None,
 ) -> None:
     """Draw the score of every frame of a video, with the abnormal frames shaded.
 
@@ -67,10 +70,11 @@ def plot_scores(
         title: Text above the curve.
         raw: Scores before smoothing (F,), drawn behind the curve.
         threshold: Alarm level, drawn as a dashed line.
+        fps: Frames per second; the time stands under the frames' numbers where it is known.
     """
     figure = Figure(figsize=(10, 3.5), dpi=DPI, layout='constrained')
     axes = figure.add_subplot()
-    _draw_curve(axes, scores, labels, raw, threshold)
+    _draw_curve(axes, scores, labels, raw, threshold, fps)
     axes.set_title(title, loc='left', fontsize=12, fontweight='bold')
     save_figure(figure, path)
 
@@ -125,12 +129,27 @@ def plot_score_grid(videos: Sequence[VideoOverview], path: str | Path, columns: 
     for axes in grid.flat[len(videos) :]:
         axes.set_axis_off()
     for axes, video in zip(grid.flat, videos, strict=False):
-        _draw_curve(axes, video.scores, video.labels, video.raw, video.threshold)
+        _draw_curve(axes, video.scores, video.labels, video.raw, video.threshold, video.fps)
         axes.set_title(video.name, loc='left', fontsize=9, fontweight='bold')
         axes.get_legend().set_visible(axes is grid.flat[0])
-        axes.set_xlabel('frame' if axes in grid[-1] else '')
+        if axes not in grid[-1]:
+            axes.set_xlabel('')
         axes.set_ylabel('anomaly score' if axes in grid[:, 0] else '')
     save_figure(figure, path)
+
+
+def seconds_text(seconds: float) -> str:
+    """A time in a video, as people write it: ``4.8 s``, ``1:04`` or ``2:00:30``.
+
+    >>> seconds_text(4.84), seconds_text(64), seconds_text(7230)
+    ('4.8 s', '1:04', '2:00:30')
+    """
+    if abs(seconds) < 59.95:
+        return f'{seconds:.1f} s'
+    sign, whole = '-' if seconds < 0 else '', round(abs(seconds))
+    minutes, hours = whole // 60 % 60, whole // 3600
+    start = f'{hours}:{minutes:02d}' if hours else str(minutes)
+    return f'{sign}{start}:{whole % 60:02d}'
 
 
 def pick_frames(scores: np.ndarray, count: int = 3) -> list[int]:
@@ -154,7 +173,7 @@ def _draw_overview(block, video: VideoOverview, heights: tuple[float, float]) ->
     grid = block.add_gridspec(2, len(video.images), height_ratios=heights)
     block.suptitle(video.name, x=0.01, ha='left', fontsize=12, fontweight='bold')
     curve = block.add_subplot(grid[1, :])
-    _draw_curve(curve, video.scores, video.labels, video.raw, video.threshold)
+    _draw_curve(curve, video.scores, video.labels, video.raw, video.threshold, video.fps)
     for column, (image, frame) in enumerate(zip(video.images, video.frames, strict=True)):
         letter = ascii_uppercase[column % 26]
         axes = block.add_subplot(grid[0, column])
@@ -186,6 +205,7 @@ def _draw_curve(
     labels: np.ndarray | None,
     raw: np.ndarray | None,
     threshold: float | None,
+    fps: float | None,
 ) -> None:
     """Score curve with shading, threshold, axis labels and legend."""
     frames = np.arange(len(scores))
@@ -205,7 +225,9 @@ def _draw_curve(
         handles.append(Patch(facecolor=_ABNORMAL, alpha=0.55, label='labelled abnormal'))
     axes.set_xlim(-0.5, len(scores) - 0.5)
     axes.margins(y=0.12)
-    axes.set_xlabel('frame')
+    axes.set_xlabel('frame' if fps is None else f'frame, and time ({fps:g} frames a second)')
+    if fps is not None:
+        axes.xaxis.set_major_formatter(lambda frame, _: f'{frame:g}\n{seconds_text(frame / fps)}')
     axes.set_ylabel('anomaly score')
     axes.grid(axis='y', color='#e4e4e4', linewidth=0.7)
     axes.set_axisbelow(True)
