@@ -3,9 +3,12 @@
     python tools/evaluate.py work_dirs/ped2_cpu/scores --dataset data/ped2/testing.json
     python tools/evaluate.py ours=scores.npz theirs=scores.csv --dataset data/ped2/testing.json \\
         --smooth gaussian:3 --fuse ours=1 theirs=0.5 --out report.json
+    python tools/evaluate.py scores.npz --dataset data/avenue/testing.json --protocol ai-vad
 
-Scores: a folder of <video>.npy, or a .npz, .json or .csv file. Nothing is smoothed or normalised
-unless asked for, and what was done stands in the output.
+Scores: a folder of <video>.npy, or a .npz, .json or .csv file. Nothing is smoothed, cut or
+normalised unless asked for, and what was done stands in the output. --protocol does what a peer's
+published code does (docs/protocols.md). Of the videos of an annotation file only the labels are
+needed, no frames.
 
 A set is called NAME where NAME=PATH is given, with all up to the first '=' as its name, else as its
 folder, or as its file without the suffix. What exists is always a path: of a file 'a=b.csv', the
@@ -17,12 +20,9 @@ What is wrong with the input is told in one line, with exit code 1; --debug show
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.registry import DefaultScope
@@ -32,9 +32,26 @@ from mmvad import cli
 from mmvad.datasets import VideoDataset
 from mmvad.datasets.ground_truth.regions import read_regions
 from mmvad.engine import read_config
-from mmvad.evaluation.functional import MIN_REGION_AREA, build_smoother, kept_frames
+from mmvad.evaluation.functional import (
+    BORDERS,
+    MIN_REGION_AREA,
+    MNAD_WEIGHTS,
+    PADS,
+    PROTOCOLS,
+    kept_frames,
+)
+from mmvad.evaluation.options import (
+    check_mnad,
+    mnad_fused,
+    naming,
+    options_of,
+    parse_options,
+    parse_weights,
+    parse_whole,
+)
 from mmvad.evaluation.report import check_scores, evaluate, fuse
 from mmvad.evaluation.score_files import read_boxes, read_scores
+from mmvad.evaluation.track_files import read_tracks
 from mmvad.registry import DATASETS
 from mmvad.structures import WorkDir, remembered, write_json
 
@@ -51,16 +68,41 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--subset', help='hr_shanghaitech or hr_avenue')
     parser.add_argument(
+        '--protocol', help=f"a peer's smoothing, cutting and padding: {', '.join(PROTOCOLS)}"
+    )
+    parser.add_argument(
         '--smooth',
         help='gaussian:SIGMA, causal:SIGMA (0 changes nothing) or median:SIZE (odd), in frames, '
-        "no more than the longest video's",
+        "no more than the longest video's; several, with commas between, are done in turn",
+    )
+    parser.add_argument(
+        '--border',
+        help=f"what --smooth takes beyond a video's ends: {', '.join(BORDERS)} (default: nearest)",
+    )
+    parser.add_argument(
+        '--cut-leading', metavar='N', help="each video's first N frames do not count"
+    )
+    parser.add_argument(
+        '--pad',
+        help='videos that get a normal frame of their lowest score and an abnormal one of their '
+        f'highest for auc/macro: {", ".join(PADS)} (default: one-class)',
     )
     parser.add_argument(
         '--min-max', action='store_true', help="each video's scores to 0 ... 1, after smoothing"
     )
     parser.add_argument('--fuse', nargs='+', metavar='NAME=WEIGHT', help='also a weighted sum')
     parser.add_argument(
-        '--boxes', help='scored boxes, for RBDC and TBDC: folder of .npz, or .csv (one score set)'
+        '--boxes',
+        help='scored boxes, for RBDC and TBDC: folder of .npz or .txt, or .csv (one score set)',
+    )
+    parser.add_argument(
+        '--tracks',
+        help="with --boxes: folder of published tracks, in place of the dataset's pixel masks",
+    )
+    parser.add_argument(
+        '--inclusive',
+        action='store_true',
+        help='boxes of --boxes and --tracks hold the pixels that x2 and y2 name',
     )
     parser.add_argument(
         '--min-region-area',
@@ -74,15 +116,6 @@ def make_parser() -> argparse.ArgumentParser:
         '--out', type=Path, help='write everything as JSON, into a folder that exists'
     )
     return parser
-
-
-@contextmanager
-def naming(source: str) -> Iterator[None]:
-    """Puts the file or option that values are from before what is wrong with them."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f'{source}: {error}') from error
 
 
 def build_dataset(name: str) -> VideoDataset:
@@ -100,7 +133,7 @@ def build_dataset(name: str) -> VideoDataset:
         what = 'a folder' if path.is_dir() else 'another file'
         raise ValueError(f'{name}: {what}, expected an annotation file (.json) or a config (.py)')
     if path.suffix == '.json':
-        return VideoDataset(data_root=str(path.parent), ann_file=path.name)
+        return VideoDataset(data_root=str(path.parent), ann_file=path.name, need_frames=False)
     config = read_config(path)
     if not isinstance(config.get('test_dataset'), dict):
         raise ValueError(f'{name}: names no dataset, expected a dict test_dataset')
@@ -147,62 +180,6 @@ def parse_sets(texts: list[str]) -> dict[str, str]:
     return sets
 
 
-def parse_smoothing(text: str | None, longest: int) -> dict[str, Any] | None:
-    """``'gaussian:3'`` to ``dict(type='gaussian', sigma=3.0)``; ``longest`` is the longest video's
-    number of frames."""
-    if text is None:
-        return None
-    kind, _, value = text.partition(':')
-    name, number = ('size', int) if kind == 'median' else ('sigma', float)
-    try:
-        smoothing = {'type': kind, name: number(value)}
-    except ValueError as error:
-        raise ValueError(
-            '--smooth: expected gaussian:SIGMA, causal:SIGMA or median:SIZE (a whole number), got '
-            f'{text!r}'
-        ) from error
-    with naming('--smooth'):
-        build_smoother(smoothing)
-    if smoothing[name] > longest:
-        raise ValueError(
-            f'--smooth: {text}, expected at most {longest}, the frames of the longest video'
-        )
-    return smoothing
-
-
-def parse_area(text: str | None) -> int:
-    """``'10'`` to 10; None to the default."""
-    if text is None:
-        return MIN_REGION_AREA
-    # Python refuses to read thousands of digits.
-    if not (text.isascii() and text.isdecimal()) or len(text) > 100:
-        raise ValueError(
-            f'--min-region-area: expected a whole number of pixels from 0 up, got {text!r:.50}'
-        )
-    return int(text)
-
-
-def parse_weights(pairs: list[str], names: Collection[str]) -> dict[str, float]:
-    """``['a=1', 'b=0.5']`` to a dict; ``names`` are those of the score sets."""
-    weights = {}
-    for pair in pairs:
-        name, _, value = pair.rpartition('=')
-        try:
-            weight = float(value)
-        except ValueError as error:
-            raise ValueError(f'--fuse: expected NAME=WEIGHT, got {pair!r}') from error
-        if name not in names:
-            raise ValueError(f'--fuse: no score set named {name!r}, expected one of {list(names)}')
-        if name in weights:
-            raise ValueError(f'--fuse: {name!r} comes twice, expected each once')
-        if not (math.isfinite(weight) and weight):
-            raise ValueError(f'--fuse: {pair}, expected a finite weight that is not 0')
-        weights[name] = weight
-    if 'fused' in names:
-        raise ValueError("--fuse: the sum is named 'fused', expected another name for that set")
-    return weights
-
-
 def check_out(path: Path) -> None:
     """Refuse a place where no report can be written, before it is made.
 
@@ -238,7 +215,9 @@ def table(reports: dict[str, dict]) -> str:
     lines = [f'{"per cent":30}' + ''.join(f'{name:>{width}}' for name in reports)]
     for part, title in (('raw', ''), ('processed', ' (processed)'), ('regions', ' (boxes)')):
         for figure in first[part] or ():
-            cells = [cell(report[part].get(figure), width) for report in reports.values()]
+            # A sum of processed scores is not processed once more.
+            parts = [report[part] or report['raw'] for report in reports.values()]
+            cells = [cell(figures.get(figure), width) for figures in parts]
             lines.append(f'{figure + title:30}{"".join(cells)}')
     return '\n'.join(lines)
 
@@ -260,11 +239,21 @@ def main(args: argparse.Namespace) -> None:
         check_out(args.out)
     sources = parse_sets(args.scores)
     weights = parse_weights(args.fuse, sources) if args.fuse else {}
+    if args.protocol == 'mnad':
+        check_mnad(sources)
+        if len(sources) > 1:
+            weights = weights or dict(MNAD_WEIGHTS)
     if args.boxes and (len(sources) != 1 or args.fuse):
         raise ValueError('--boxes: they belong to one score set, expected one and no --fuse')
-    if args.min_region_area is not None and not args.boxes:
-        raise ValueError('--min-region-area: of the regions for --boxes, expected these too')
-    min_region_area = parse_area(args.min_region_area)
+    for option in ('min_region_area', 'tracks', 'inclusive'):
+        if getattr(args, option) not in (None, False) and not args.boxes:
+            name = option.replace('_', '-')
+            raise ValueError(f'--{name}: of the regions for --boxes, expected these too')
+    if args.tracks and args.min_region_area is not None:
+        raise ValueError('--min-region-area: of pixel masks, expected no --tracks')
+    min_region_area = MIN_REGION_AREA
+    if args.min_region_area is not None:
+        min_region_area = parse_whole('--min-region-area', 'pixels', args.min_region_area)
     dataset = build_dataset(args.dataset)
     if dataset.on_error == 'skip':
         without = left_out(sources.values())
@@ -272,16 +261,27 @@ def main(args: argparse.Namespace) -> None:
     if not dataset.labels:
         raise ValueError(f'{args.dataset}: has no labels to evaluate against')
     lengths = dataset.lengths
-    smoothing = parse_smoothing(args.smooth, max(lengths.values()))
+    options = parse_options(args, max(lengths.values()))
+    asked = {k: v for k, v in options.items() if k in ('cut_leading', 'clip_infinite')}
     with naming('--subset'):
         kept_frames(args.subset, lengths)
     sets = {}
     for name, path in sources.items():
         scores = read_scores(path, lengths)
         with naming(path):
-            sets[name] = check_scores(scores, dataset.labels)
+            sets[name] = check_scores(scores, dataset.labels, **asked)
     boxes, region_protocol = {}, None
-    if args.boxes:
+    if args.tracks:
+        tracks = read_tracks(args.tracks, list(lengths), lengths, args.inclusive)
+        pairs = set(zip(tracks.videos, tracks.tracks, strict=True))
+        region_protocol = dict(
+            tracks_from=args.tracks,
+            regions=len(tracks.frames),
+            tracks=len(pairs),
+            inclusive=args.inclusive,
+        )
+        boxes = dict(regions=tracks)
+    elif args.boxes:
         found = read_regions(dataset, min_region_area)
         if found is None or found.regions is None:
             raise ValueError(
@@ -289,22 +289,24 @@ def main(args: argparse.Namespace) -> None:
                 f'{min_region_area} pixels'
             )
         region_protocol = found.protocol
-        boxes = dict(
-            regions=found.regions,
-            detections=read_boxes(args.boxes, list(lengths), args.channel, lengths),
+        boxes = dict(regions=found.regions)
+    if args.boxes:
+        boxes['detections'] = read_boxes(
+            args.boxes, list(lengths), args.channel, lengths, args.inclusive
         )
     reports = {}
     # What is too large to be added up is infinite, which is refused: no warnings beside that.
     with np.errstate(over='ignore', invalid='ignore'):
-        if weights:
+        if weights and options.get('errors'):
+            sets['fused'] = mnad_fused(sets, weights, options)
+        elif weights:
             sets['fused'] = fuse(sets, weights)
         for name, scores in sets.items():
             with naming(sources.get(name, '--fuse')):
                 reports[name] = evaluate(
                     scores,
                     dataset.labels,
-                    smoothing=smoothing,
-                    per_video_min_max=args.min_max,
+                    **options_of(name, options),
                     subset=args.subset,
                     scenes=dataset.scenes,
                     **boxes,

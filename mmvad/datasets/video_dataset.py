@@ -45,6 +45,8 @@ class VideoDataset(BaseDataset):
             :class:`~mmvad.datasets.FrameLimits`.
         frame_rate: Frames a second of folders of images, which do not tell.
         least_frames: Without ``ann_file``: a video of fewer counts as one that cannot be read.
+        need_frames: False: with ``ann_file``, frames need not be on disk, for work on the labels
+            alone.
         on_error: ``'raise'``: a video that cannot be read is refused. ``'skip'``: it is left out,
             and listed in :attr:`skipped`.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
@@ -66,6 +68,7 @@ class VideoDataset(BaseDataset):
         limits: Mapping[str, float] | None = None,
         frame_rate: float = ASSUMED_RATE,
         least_frames: int = 1,
+        need_frames: bool = True,
         on_error: str = 'raise',
         pipeline: list | tuple = (),
         **kwargs,
@@ -99,6 +102,7 @@ class VideoDataset(BaseDataset):
         self.value_range = None if value_range is None else tuple(map(float, value_range))
         self.limits = FrameLimits.of(limits)
         self.least_frames = least_frames
+        self.need_frames = need_frames
         self.on_error = on_error
         #: Videos that are left out, and why.
         self.skipped: dict[str, str] = {}
@@ -135,7 +139,7 @@ class VideoDataset(BaseDataset):
         infos = []
         for annotation in annotations:
             path = Path(self.data_root) / annotation.path
-            if not path.exists():
+            if self.need_frames and not path.exists():
                 error = (
                     f'{path}: no such frames, but {self.ann_file} names them '
                     f'(video {annotation.video})'
@@ -305,6 +309,18 @@ class VideoDataset(BaseDataset):
         if self.ann_file:
             return self.annotation_metainfo['ground_truth']
         return str(Path(self.data_root) / self.label_cfg['path']) if self.label_cfg else 'none'
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """What :class:`~mmvad.evaluation.VADMetric` and other users of OpenMMLab datasets read.
+
+        ``videos`` (name to number of frames), ``labels`` (name to (F,) of 0 and 1; none where the
+        config names none), what the annotation file says of the dataset (``dataset``, ``split``,
+        ``ground_truth``, ...), and over these the argument ``metainfo``.
+        """
+        found = dict(videos=self.lengths, labels=self.labels)
+        said = self.annotation_metainfo if self.ann_file else {}
+        return dict(said) | found | super().metainfo
 
     @property
     def scenes(self) -> dict[str, str]:

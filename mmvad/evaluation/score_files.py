@@ -16,6 +16,8 @@ from reprlib import repr as brief
 import numpy as np
 
 from mmvad.evaluation.functional import Detections
+from mmvad.evaluation.track_files import BOX_COLUMNS as TEXT_COLUMNS
+from mmvad.evaluation.track_files import read_rows, text_files
 from mmvad.structures.array_files import MOST_BYTES, Check, expect_numbers, open_npz, read_npy
 from mmvad.structures.text_files import parse_json, read_text
 
@@ -88,16 +90,20 @@ def read_boxes(
     videos: Sequence[str],
     channel: str = 'score',
     lengths: Mapping[str, int] | None = None,
+    inclusive: bool = False,
 ) -> Detections:
     """Scored boxes of a test set.
 
     Args:
         path: A folder of ``<video>.npz`` with ``frames`` (n,), ``boxes`` (n, 4) xyxy in pixels and
-            the scores (n,), found as :func:`read_scores` finds scores; or a ``.csv`` with the
-            columns video, frame, x1, y1, x2, y2, score, separated by commas.
+            the scores (n,), found as :func:`read_scores` finds scores; a folder of ``<video>.txt``
+            with frame, x1, y1, x2, y2, score a line, separated by commas, as published evaluation
+            code reads them; or a ``.csv`` with the columns video, frame, x1, y1, x2, y2, score,
+            separated by commas.
         videos: The test set's videos, in order; videos without a file or line have no boxes.
         channel: Name of the scores in the ``.npz`` files.
         lengths: Video to its number of frames: boxes of later frames are refused.
+        inclusive: See :func:`~mmvad.evaluation.track_files.read_tracks`.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
@@ -106,19 +112,22 @@ def read_boxes(
     """
     path, number = Path(path), {video: n for n, video in enumerate(videos)}
     if path.is_dir():
-        parts = _boxes_from_folder(path, number, channel, lengths)
+        if not _by_video(path, '.npz') and text_files(path):
+            parts = _boxes_from_texts(path, number, lengths, inclusive)
+        else:
+            parts = _boxes_from_folder(path, number, channel, lengths, inclusive)
     elif not path.is_file():
         raise FileNotFoundError(f'{path}: no such file or folder of boxes')
     elif path.suffix == '.csv':
-        parts = [_boxes_from_csv(path, number, lengths)]
+        parts = [_boxes_from_csv(path, number, lengths, inclusive)]
     else:
-        raise ValueError(f'{path}: expected a folder of .npz files or a .csv file of boxes')
+        raise ValueError(f'{path}: expected a folder of .npz or .txt files or a .csv file of boxes')
     names = ('videos', 'frames', 'boxes', 'scores')
     return Detections(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def _boxes_from_csv(
-    path: Path, number: Mapping[str, int], lengths: Mapping[str, int] | None
+    path: Path, number: Mapping[str, int], lengths: Mapping[str, int] | None, inclusive: bool
 ) -> Detections:
     rows = []
     for where, row in _rows(path, BOX_COLUMNS):
@@ -129,15 +138,35 @@ def _boxes_from_csv(
         values = [_number(where, name, row[name]) for name in BOX_COLUMNS[2:]]
         rows.append((number[video], frame, values[:4], values[4]))
     columns = zip(*rows, strict=True) if rows else ([], [], np.zeros((0, 4)), [])
-    return _detections(path, *map(np.asarray, columns))
+    return _detections(path, *map(np.asarray, columns), inclusive)
+
+
+def _boxes_from_texts(
+    path: Path, number: Mapping[str, int], lengths: Mapping[str, int] | None, inclusive: bool
+) -> list[Detections]:
+    files, parts = text_files(path), []
+    _check_known(path, files, number, '.txt')
+    for video, file in files.items():
+        rows = read_rows(file, TEXT_COLUMNS, _length(video, lengths) or _MOST_FRAMES)
+        videos = np.full(len(rows), number[video])
+        parts.append(_detections(file, videos, rows[:, 0], rows[:, 1:5], rows[:, 5], inclusive))
+    return parts
+
+
+def _check_known(path: Path, files: Iterable[str], number: Mapping[str, int], suffix: str) -> None:
+    if unknown := [f'{video}{suffix}' for video in files if video not in number]:
+        raise ValueError(f'{path}: boxes of videos that are not in the test set: {unknown[:5]}')
 
 
 def _boxes_from_folder(
-    path: Path, number: Mapping[str, int], channel: str, lengths: Mapping[str, int] | None
+    path: Path,
+    number: Mapping[str, int],
+    channel: str,
+    lengths: Mapping[str, int] | None,
+    inclusive: bool,
 ) -> list[Detections]:
     files = _by_video(path, '.npz')
-    if unknown := [f'{video}.npz' for video in files if video not in number]:
-        raise ValueError(f'{path}: boxes of videos that are not in the test set: {unknown[:5]}')
+    _check_known(path, files, number, '.npz')
     if not files:
         raise ValueError(f'{path}: expected a <video>.npz for every video with boxes, found none')
     parts = []
@@ -160,18 +189,23 @@ def _boxes_from_folder(
                 f'{file}: row {bad[0]}: frame {frames[bad[0]]}, expected 0 to {length - 1}'
             )
         videos = np.full(len(frames), number[video])
-        parts.append(_detections(file, videos, frames, boxes, scores))
+        parts.append(_detections(file, videos, frames, boxes, scores, inclusive))
     return parts
 
 
 def _detections(
-    file: Path, videos: np.ndarray, frames: np.ndarray, boxes: np.ndarray, scores: np.ndarray
+    file: Path,
+    videos: np.ndarray,
+    frames: np.ndarray,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    inclusive: bool,
 ) -> Detections:
     try:
         return Detections(
             videos.astype(np.int64),
             frames.astype(np.int64),
-            boxes.astype(np.float64),
+            boxes.astype(np.float64) + [0, 0, inclusive, inclusive],
             scores.astype(np.float64),
         )
     except ValueError as error:

@@ -86,7 +86,10 @@ def read_regions(
         if path is None:
             continue
         masks = read_pixel_masks(path)
-        expected = (videos.lengths[video], *videos.source(video).frame_shape)
+        # The size of frames that are not on disk is what the masks say.
+        gone = not videos.need_frames and not any(p.exists() for p in videos.files(video))
+        size = masks.shape[1:] if gone else videos.source(video).frame_shape
+        expected = (videos.lengths[video], *size)
         if masks.shape != expected:
             raise ValueError(
                 f'{path}: masks (F, H, W) {masks.shape}, but the frames of video {video!r} are '
