@@ -1,7 +1,7 @@
 """The named protocols against the arithmetic of the peers' published code, written out here.
 
-Each oracle does what the named file of the peer does, in its order, in plain loops; only areas under
-curves are scikit-learn's, as they are there.
+Each oracle does what the named file of the peer does, in its order, in plain loops; only areas
+under curves are scikit-learn's, as they are there.
 """
 
 from __future__ import annotations
