@@ -8,11 +8,12 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
 
 # What MIM and MMEngine look for in `<package>/.mim` of an installed OpenMMLab project.
-MIM_FOLDERS = ('configs', 'tools')
+MIM = ('configs', 'tools', 'model-index.yml')
 
 INSTALL_REQUIRES = [
     'torch>=2.6',
@@ -43,10 +44,16 @@ INSTALL_REQUIRES = [
 # Detectors in ONNX Runtime.
 ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 
+# Curves and pictures of training in TensorBoard.
+TENSORBOARD = ['tensorboard>=2.16']
+
 EXTRAS_REQUIRE = {
     'onnx': ONNX,
+    'tensorboard': TENSORBOARD,
     'dev': [
         *ONNX,
+        *TENSORBOARD,
+        'openmim>=0.3.9',
         'pytest>=8.0',
         'pytest-xdist>=3.5',
         'hypothesis>=6.100',
@@ -58,21 +65,36 @@ EXTRAS_REQUIRE = {
 
 
 class BuildWithMim(build_py):
-    """Puts the configs and tools beside the package's modules in every built distribution.
+    """Puts configs, tools and their index beside the package's modules in every distribution.
 
-    An editable install reads the package from the source tree and copies nothing.
+    An editable install reads the package from the source tree: there they are links.
     """
 
     def run(self) -> None:
         super().run()
-        if self.editable_mode:
-            return
-        mim = Path(self.build_lib, 'mmvad', '.mim')
+        mim = Path(ROOT if self.editable_mode else self.build_lib, 'mmvad', '.mim')
         shutil.rmtree(mim, ignore_errors=True)
-        for folder in MIM_FOLDERS:
-            shutil.copytree(
-                ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc')
-            )
+        mim.mkdir(parents=True)
+        for name in MIM:
+            if self.editable_mode:
+                Path(mim, name).symlink_to(Path('..', '..', name))
+            elif (ROOT / name).is_dir():
+                ignored = shutil.ignore_patterns('__pycache__', '*.pyc')
+                shutil.copytree(ROOT / name, mim / name, ignore=ignored)
+            else:
+                shutil.copy(ROOT / name, mim / name)
+
+
+class EditableForMim(editable_wheel):
+    """Tells MIM and MMEngine where an editable install's package is.
+
+    They join the folder of the distribution's metadata and the first name in `top_level.txt`, where
+    no package lies in this case. Of an absolute path, joining leaves that path.
+    """
+
+    def _ensure_dist_info(self) -> None:
+        super()._ensure_dist_info()
+        Path(self.dist_info_dir, 'top_level.txt').write_text(f'{ROOT / "mmvad"}\nmmvad\n')
 
 
 setup(
@@ -101,6 +123,6 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={'console_scripts': ['mmvad = mmvad.cli:main']},
-    cmdclass={'build_py': BuildWithMim},
+    cmdclass={'build_py': BuildWithMim, 'editable_wheel': EditableForMim},
     zip_safe=False,
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 _DRN_PACKAGE = 'mmaction.models.localizers.drn'
@@ -56,7 +57,58 @@ class MissingDRNFinder(MetaPathFinder, Loader):
         module.DRN = DRN
 
 
+def add_package_name() -> None:
+    """Puts mmvad into MMEngine's list of packages whose configs have names.
+
+    ``mmengine.hub.get_config('mmvad::...')`` and ``_base_ = 'mmvad::...'`` look the package up in
+    ``mmengine.config.utils.MODULE2PACKAGE``, which is written out and knows OpenMMLab's own alone.
+    It can go when MMEngine takes every installed package.
+    """
+    sys.modules['mmengine.config.utils'].MODULE2PACKAGE.setdefault('mmvad', 'mmvad')
+
+
+def add_registries() -> None:
+    """Makes mmvad's registries known, so that ``mmvad.SMMHead`` is found in any scope.
+
+    Of another project's config, ``custom_imports`` imports the package alone, and MMEngine finds
+    components of a scope only where its registries are there.
+    """
+    import_module('mmvad.registry')
+
+
+# Module of MMEngine to what is done as soon as it is loaded.
+_AFTERWARDS = {
+    'mmengine.config.utils': add_package_name,
+    'mmengine.registry': add_registries,
+}
+
+
+class AfterwardsFinder(MetaPathFinder):
+    """Does something when MMEngine loads a module, which is found as ever."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Knows these modules, by way of those that find modules in folders."""
+        if fullname not in _AFTERWARDS or (spec := PathFinder.find_spec(fullname, path)) is None:
+            return None
+        run = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            run(module)
+            _AFTERWARDS[fullname]()
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
 def apply_repairs() -> None:
     """Applies every repair; calling it again changes nothing."""
+    if not any(isinstance(finder, AfterwardsFinder) for finder in sys.meta_path):
+        # First, because others find the modules as well.
+        sys.meta_path.insert(0, AfterwardsFinder())
+        for name, act in _AFTERWARDS.items():
+            if name in sys.modules:
+                act()
     if not any(isinstance(finder, MissingDRNFinder) for finder in sys.meta_path):
         sys.meta_path.append(MissingDRNFinder())

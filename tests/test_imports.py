@@ -30,7 +30,7 @@ SIDE = {
 }
 ALLOWED = {
     '': {'compat', 'version'},
-    'compat': set(),
+    'compat': {'registry'},
     'version': set(),
     # What tools do around their work.
     'cli': {'version'},
@@ -54,6 +54,7 @@ ALLOWED = {
     'methods.objects': GROUND | SIDE | {'evaluation.functional', 'engine', ''},
     'methods.localvad': GROUND | SIDE | {'evaluation.functional', 'engine', 'methods.objects', ''},
     'methods': {'methods.objects', 'methods.localvad'},
+    'utils': {'registry', ''},
     'apis': GROUND | SIDE | {'evaluation.functional', 'engine', 'methods.objects', ''},
 }
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import TINY_PLAZA
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD_INPUTS = [
     'setup.py', 'pyproject.toml', 'MANIFEST.in', 'LICENSE', 'README.md', 'CHANGELOG.md',
-    'mmvad', 'configs', 'tools',
+    'model-index.yml', 'mmvad', 'configs', 'tools',
 ]  # fmt: skip
 PIP = [sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check']
 
@@ -38,12 +41,21 @@ def run(*command: str | Path, cwd: Path, **env: str) -> str:
 
 
 def files_under(folder: Path) -> set[str]:
-    """Relative paths of a folder's files, bytecode aside."""
+    """Relative paths of a folder's files, bytecode and an editable install's links aside."""
     return {
         p.relative_to(folder).as_posix()
         for p in folder.rglob('*')
-        if p.is_file() and '__pycache__' not in p.parts
+        if p.is_file() and not {'__pycache__', '.mim'} & set(p.parts)
     }
+
+
+def copy_source(source: Path) -> None:
+    source.mkdir()
+    for name in BUILD_INPUTS:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, symlinks=True)
+        else:
+            shutil.copy(ROOT / name, source)
 
 
 @pytest.fixture(scope='module')
@@ -51,12 +63,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel built from an unpacked source distribution, away from the working tree."""
     tmp = tmp_path_factory.mktemp('build')
     source = tmp / 'source'
-    source.mkdir()
-    for name in BUILD_INPUTS:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name)
-        else:
-            shutil.copy(ROOT / name, source)
+    copy_source(source)
+    # What an editable install leaves there.
+    links = source / 'mmvad' / '.mim'
+    links.mkdir(exist_ok=True)
+    (links / 'old.yml').symlink_to('../../model-index.yml')
     script = "from setuptools.build_meta import build_sdist; build_sdist('..')"
     run(sys.executable, '-c', script, cwd=source)
     (archive,) = tmp.glob('*.tar.gz')
@@ -87,6 +98,12 @@ def test_wheel_holds_every_file(wheel: Path, folder: str, place: str):
     if folder == 'mmvad':
         names = [n for n in names if '/.mim/' not in n]
     assert {n.removeprefix(f'{place}/') for n in names} == files_under(ROOT / folder)
+
+
+def test_wheel_holds_the_index_and_no_links(wheel: Path):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert 'mmvad/.mim/model-index.yml' in names
+    assert 'mmvad/.mim/old.yml' not in names
 
 
 def test_wheel_holds_demo_and_licence(wheel: Path):
@@ -147,3 +164,93 @@ def third_party(folder: Path) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 tops.add(node.module.split('.')[0])
     return tops - sys.stdlib_module_names - {'mmvad'} - {p.stem for p in folder.glob('*.py')}
+
+
+# ---------------------------------------------------------------- names in OpenMMLab
+
+TINY = """
+_base_ = 'mmvad::attributes/plaza.py'
+plaza = {plaza}
+train_dataset = dict(data_root={root!r}, plaza=plaza)
+test_dataset = dict(data_root={root!r}, plaza=plaza)
+"""
+
+
+@pytest.fixture(scope='module')
+def editable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with an editable install, beside the libraries of this."""
+    root = tmp_path_factory.mktemp('editable')
+    copy_source(root / 'source')
+    run(sys.executable, '-m', 'venv', '--without-pip', root / 'venv', cwd=root)
+    (site,) = (root / 'venv/lib').glob('*/site-packages')
+    # Later than what is installed there.
+    (site / 'zz.pth').write_text(sysconfig.get_path('purelib'))
+    python = root / 'venv/bin/python'
+    flags = ['--no-index', '--no-deps', '--no-build-isolation']
+    run(*PIP, '--python', python, 'install', *flags, '-e', root / 'source', cwd=root)
+    return python
+
+
+def python_of(kind: str, request: pytest.FixtureRequest) -> tuple[Path, dict[str, str]]:
+    if kind == 'editable':
+        return request.getfixturevalue('editable'), dict(PYTHONPATH='')
+    return Path(sys.executable), dict(PYTHONPATH=str(request.getfixturevalue('installed')))
+
+
+@pytest.mark.parametrize('kind', ['wheel', 'editable'])
+def test_configs_and_models_by_name(kind: str, request, tmp_path: Path):
+    """mmengine.hub's own words, after ``import mmvad``, from an empty folder."""
+    python, env = python_of(kind, request)
+    (tmp_path / 'leaf.py').write_text(
+        "_base_ = 'mmvad::localvad/plaza.py'\nrandomness = dict(seed=5)"
+    )
+    script = """
+import mmvad
+from mmengine.config import Config
+from mmengine.hub import get_config, get_model
+cfg = get_config('mmvad::localvad/plaza.py')
+leaf = Config.fromfile('leaf.py')
+assert leaf.model.tube.strides == cfg.model.tube.strides and leaf.randomness.seed == 5
+base = get_config('mmvad::_base_/default_runtime.py')  # of no metafile
+assert base.default_scope == 'mmvad'
+from mmvad.engine import read_config
+assert read_config('mmvad::localvad/plaza.py').work_dir == 'work_dirs/plaza'
+model = get_model('mmvad::localvad/plaza.py')
+print(type(model).__name__, model.scorer is not None)
+"""
+    assert run(python, '-c', script, cwd=tmp_path, **env).splitlines()[-1] == 'LocalVAD True'
+
+
+@pytest.mark.parametrize('kind', ['wheel', 'editable'])
+def test_mim_searches(kind: str, request, tmp_path: Path):
+    pytest.importorskip('mim')
+    python, env = python_of(kind, request)
+    search = ['-m', 'mim', 'search', 'mmvad', '--json', 'found.json']
+    run(python, *search, cwd=tmp_path, **env)
+    found = json.loads((tmp_path / 'found.json').read_text())
+    configs = {p.relative_to(ROOT).as_posix() for p in (ROOT / 'configs').glob('*/*.py')}
+    indexed = set(found['config'].values())
+    assert indexed == {c for c in configs if not re.match('configs/(_base_|rpn|.*/base)', c)}
+    # The figure stands in the README.
+    assert found['ucsd ped2/micro-auc']['localvad_ped2_cpu'] == 97.4
+
+
+def test_mim_trains_and_tests(installed: Path, plaza: Path, tmp_path: Path):
+    """From an empty folder with the wheel alone, with a config whose base is named."""
+    pytest.importorskip('mim')
+    (tmp_path / 'mine.py').write_text(TINY.format(plaza=TINY_PLAZA, root=str(plaza)))
+
+    def mim(*words: str | Path) -> str:
+        return run(sys.executable, '-m', 'mim', *words, cwd=tmp_path, PYTHONPATH=str(installed))
+
+    # A file that names a base of mmvad is read by mmvad's tools, which know the name.
+    mim('train', 'mmvad', 'mine.py', '--work-dir', 'work', '--seed', '0')
+    trained = json.loads((tmp_path / 'work/metrics.json').read_text())
+    model = tmp_path / 'work/attributes.pth'
+    mim('test', 'mmvad', 'mine.py', '--checkpoint', model, '--work-dir', 'tested')
+    tested = json.loads((tmp_path / 'tested/metrics.json').read_text())
+    assert 0 <= trained['auc/micro'] <= 100
+    assert {**trained, 'seconds': 0} == {**tested, 'seconds': 0}
+    video = next((plaza / 'testing/frames').iterdir())
+    command = [installed / 'bin/mmvad', 'infer', model, video]
+    assert f'{video.name}: 40 frames' in run(*command, cwd=tmp_path, PYTHONPATH=str(installed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from mmengine.config import DictAction
 from mmengine.runner import Runner
@@ -21,12 +22,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings: key=value ...'
     )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config, args.cfg_options, args.work_dir)
-    cfg.load_from = args.checkpoint
+    cfg.load_from, cfg.launcher = args.checkpoint, args.launcher
     if 'runner_type' in cfg:
         args.stopped = '; the same command goes on from here'
         RUNNERS.build(cfg).test()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
 
 from mmvad.registry import STAGES
 from mmvad.structures import NoSpaceError
@@ -88,7 +89,7 @@ def read_config(
     """A config file with the options of a command line.
 
     Args:
-        path: The file.
+        path: The file, or ``mmvad::attributes/plaza.py`` of an installed package.
         options: Dotted keys to values, of ``--cfg-options``.
         work_dir: Of ``--work-dir``; by default the config's own or ``work_dirs/<config>``.
 
@@ -97,7 +98,7 @@ def read_config(
         ValueError: If it cannot be read, or a staged config has nothing that an option could mean.
     """
     try:
-        cfg = Config.fromfile(path)
+        cfg = get_config(str(path)) if '::' in str(path) else Config.fromfile(path)
     except Exception as error:  # a config is code of the user's, and may raise anything
         if isinstance(error, OSError):
             if not Path(path).is_file():
