@@ -19,6 +19,6 @@ log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
 log_level = 'INFO'
 # More backends, such as TensorboardVisBackend, may stand here.
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='Visualizer', vis_backends=vis_backends)
+visualizer = dict(type='VADVisualizer', vis_backends=vis_backends)
 load_from = None
 resume = False

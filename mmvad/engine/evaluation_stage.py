@@ -23,9 +23,9 @@ from mmvad.evaluation.functional import (
 from mmvad.evaluation.report import cut
 from mmvad.registry import METRICS
 from mmvad.structures import write_json
-from mmvad.visualization import video_encoder
+from mmvad.visualization import VADVisualizer, video_encoder
 
-from .report import write_report
+from .report import pictures, write_report
 from .stage import BaseStage, Job, plain
 from .trainer import as_it_is, build_runner
 
@@ -181,6 +181,8 @@ class EvaluationStage(BaseStage):
                 f'{drawn[0].parent}'
             )
         self.look_closer(job, model, dataset, metric.scored, channel)
+        if isinstance(runner.visualizer, VADVisualizer):
+            runner.visualizer.add_pictures(pictures(job.work_dir, metric.scored))
         if 'auc/micro' in figures:
             job.logger.info(
                 f'micro-AUC {figures["auc/micro"]:.2f} % (without smoothing '

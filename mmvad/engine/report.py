@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -106,3 +106,9 @@ def write_report(
             )
             plot_overview([overview], work_dir.overview)
     return written
+
+
+def pictures(work_dir: WorkDir, videos: Iterable[str]) -> dict[str, Path]:
+    """Name to image file of a test's report, whether or not it is there."""
+    plots = {f'plots/{video}': work_dir.plot(video) for video in videos}
+    return {'overview': work_dir.overview, 'why': work_dir.why_overview, **plots}

@@ -20,6 +20,7 @@ from mmvad.structures import (
     NoSpaceError,
     StageFolder,
     WorkDir,
+    atomic_path,
     digest,
     file_digest,
 )
@@ -179,6 +180,7 @@ class StagedRunner:
         for name in self.flow.left_out if only is None else ():
             self.logger.info(f'Stage {name}: the config names no test_dataset, skipped')
         with guarded(self.work_dir, self.logger):
+            self._dump_config()
             return self._run(steps, resume_from)
 
     def test(self) -> dict[str, float]:
@@ -200,6 +202,7 @@ class StagedRunner:
             raise ValueError('stages: none makes figures, so there is nothing to test')
         held = [stage for stage in self.flow.stages if stage.in_model]
         with guarded(self.work_dir, self.logger):
+            self._dump_config()
             for stage in held:
                 stage.check_model(self._config(stage), path)
                 content = stage.content(path) or self.digests.of([path])
@@ -207,6 +210,12 @@ class StagedRunner:
             return self._run(self.flow.behind(finals, cut=[stage.name for stage in held]))
 
     # ---------------------------------------------------------------- steps
+
+    def _dump_config(self) -> None:
+        """Leave the whole config in the work dir, as MMEngine's runner does."""
+        path = self.work_dir.config(Path(getattr(self.cfg, 'filename', None) or 'config').stem)
+        with atomic_path(path) as tmp:
+            tmp.write_text(self.cfg.pretty_text)
 
     def _run(self, steps: Iterable[Step], resume_from: str | None = None) -> dict[str, float]:
         figures: dict[str, float] = {}

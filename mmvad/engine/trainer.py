@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from mmvad.structures import StageFolder, atomic_path
 
-from .guard import refuse_lost_lines
+from .guard import file_handlers, refuse_lost_lines
 from .stage import BaseStage, Job, plain
 
 
@@ -55,9 +55,12 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
-    """A runner in the job's folder, with what the config says of runners in general."""
+    """A runner in the job's folder, with what the config says of runners in general.
+
+    What it logs also stands in the log of the whole run.
+    """
     runtime = job.runtime
-    return WholeCheckpointRunner(
+    runner = WholeCheckpointRunner(
         model=model,
         work_dir=str(job.path),
         default_scope='mmvad',
@@ -71,6 +74,9 @@ def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
         cfg=Config(dict(stage=job.name)),
         **kwargs,
     )
+    for handler in file_handlers(job.logger):
+        runner.logger.addHandler(handler)
+    return runner
 
 
 def as_it_is(dataset: Dataset) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class WorkDir:
         """The log of one run."""
         return self.root / f'{stamp}.log'
 
+    def config(self, name: str) -> Path:
+        """The whole config of the last run, bases and options in it; ``name`` is the file's."""
+        return self.root / f'{name}.py'
+
     @property
     def lock(self) -> Path:
         """Held by the kernel while a run is at work; the file itself says nothing."""

@@ -18,6 +18,7 @@ from mmvad.visualization.plots import (
 )
 from mmvad.visualization.self_check import plot_self_check
 from mmvad.visualization.video import ENCODERS, Encoder, video_encoder, write_video
+from mmvad.visualization.visualizer import VADVisualizer
 from mmvad.visualization.why import (
     TermPicture,
     WhyPicture,
@@ -30,6 +31,7 @@ __all__ = [
     'ENCODERS',
     'Encoder',
     'TermPicture',
+    'VADVisualizer',
     'VideoOverview',
     'WhyPicture',
     'annotate_frames',
