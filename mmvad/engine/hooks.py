@@ -40,15 +40,21 @@ class SafeCheckpointHook(Hook):
                 checkpoint[key] = _plain(value)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        hub = checkpoint.get('message_hub')
-        if hub:
-            hub['log_scalars'] = {
-                name: HistoryBuffer(
-                    stored['history'].tolist(), stored['counts'].tolist(), stored['max_length']
-                )
-                for name, stored in hub['log_scalars'].items()
-                if isinstance(stored, dict)
-            }
+        build_buffers(checkpoint)
+
+
+def build_buffers(checkpoint: dict) -> None:
+    """Build the log of a checkpoint again, where it was written or read as plain values."""
+    hub = checkpoint.get('message_hub')
+    if hub:
+        hub['log_scalars'] = {
+            name: HistoryBuffer(
+                stored['history'].tolist(), stored['counts'].tolist(), stored['max_length']
+            )
+            if isinstance(stored, dict)
+            else stored
+            for name, stored in hub['log_scalars'].items()
+        }
 
 
 def _plain(value: Any) -> Any:

@@ -144,6 +144,20 @@ class BaseStage(ABC):
             ValueError: Naming the video, what was found and what was expected.
         """
 
+    def prepare(self, config: Mapping[str, Any]) -> None:  # noqa: B027 (most need nothing more)
+        """Get ready what it needs besides the outputs of others, such as weights or a device, where
+        it is going to run; before any stage does, and before old output is moved aside.
+
+        What is built here may be kept for :meth:`run`.
+
+        Args:
+            config: The parts of the config that it names.
+
+        Raises:
+            OSError: If a file is missing or cannot be downloaded.
+            ValueError: Naming the key, what was found and what was expected.
+        """
+
     def given(self, config: Mapping[str, Any]) -> bool:
         """Whether the output is not made but put there by the user."""
         return False

@@ -32,6 +32,7 @@ from .configs import RUNTIME, known_keys, resolve_references
 from .flow import Flow, Step
 from .guard import guarded, make_work_dir, refuse_lost_lines
 from .stage import SPLITS, BaseStage, Job, Output, part_of, plain
+from .trainer import check_resumable
 
 # Default hooks that leave the weights alone.
 _LOOKING_ON = ('runtime_info', 'timer', 'logger', 'checkpoint', 'visualization')
@@ -118,6 +119,8 @@ class StagedRunner:
         self._datasets: dict[str, VideoDataset] = {}
         self._inputs: dict[str, str] = {}
         self._outputs: dict[str, Output] = {}
+        # Given output that was found to be what it should be.
+        self._checked: set[str] = set()
         # Bad input shows before hours of work, not after.
         for stage in stages:
             self._config(stage)
@@ -177,6 +180,7 @@ class StagedRunner:
                 )
             if not Path(resume_from).is_file():
                 raise FileNotFoundError(f'resume: {resume_from}: no such checkpoint')
+            check_resumable(resume_from)
         for name in self.flow.left_out if only is None else ():
             self.logger.info(f'Stage {name}: the config names no test_dataset, skipped')
         with guarded(self.work_dir, self.logger):
@@ -218,6 +222,8 @@ class StagedRunner:
             tmp.write_text(self.cfg.pretty_text)
 
     def _run(self, steps: Iterable[Step], resume_from: str | None = None) -> dict[str, float]:
+        steps = list(steps)
+        self._prepare(steps, resume_from)
         figures: dict[str, float] = {}
         for step in steps:
             result = self._run_step(step, resume_from)
@@ -227,11 +233,42 @@ class StagedRunner:
             self.logger.warning(text)
         return figures
 
+    def _prepare(self, steps: Iterable[Step], resume_from: str | None) -> None:
+        """Let those that are going to run get ready: missing weights show now, not after hours."""
+        to_run: set[str] = set()
+        ready: set[str] = set()
+        for step in steps:
+            stage, config = step.stage, self._config(step.stage)
+            open_needs = any(need in to_run for need in step.needs)
+            if stage.given(config):
+                self._check_given(step, open_needs)
+                continue
+            again = stage.always or resume_from is not None
+            if again or open_needs or not self._folder(step).complete:
+                to_run.add(step.name)
+                if stage.name not in ready:
+                    stage.prepare(config)
+                    ready.add(stage.name)
+
+    def _check_given(self, step: Step, open_needs: bool) -> None:
+        """Refuse given output that is not there at all or, as far as can be told by now, is not
+        what it should be."""
+        path = self.work_dir.stage(step.stage.folder, step.split)
+        folder = StageFolder(path, '', step.stage.leaves)
+        if not open_needs:
+            step.stage.check_given(self._job(step, folder, None))
+            self._checked.add(step.name)
+        elif not folder.files:
+            raise FileNotFoundError(
+                f'{path}: holds no output of the stage {step.name}, which the config says is given'
+            )
+
     def _run_step(self, step: Step, resume_from: str | None) -> dict[str, Any] | None:
         folder, stage = self._folder(step), step.stage
         if stage.given(self._config(stage)):
+            if step.name not in self._checked:
+                stage.check_given(self._job(step, folder, resume_from))
             self.logger.info(f'Stage {step.name}: given ({folder.path})')
-            stage.check_given(self._job(step, folder, resume_from))
             return None
         if not stage.always and folder.complete and resume_from is None:
             self.logger.info(f'Stage {step.name}: complete, skipped ({folder.path})')
@@ -255,9 +292,11 @@ class StagedRunner:
                 resume_from = str(stale / Path(resume_from).relative_to(folder.path))
         try:
             result = stage.run(self._job(step, folder, resume_from))
-        except OSError as error:
+        except BaseException as error:
+            if stale and folder.put_back(stale):
+                self.logger.warning(f'Stage {step.name}: did not start; {stale} is back in place')
             # MMEngine's own files: the system names none of them.
-            if full := NoSpaceError.of(error, folder.path):
+            if isinstance(error, OSError) and (full := NoSpaceError.of(error, folder.path)):
                 raise full from error
             raise
         folder.finish(**resumed, **({} if stage.evaluates else result or {}))

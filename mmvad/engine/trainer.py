@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,19 +11,33 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import load_state_dict
+from torch import nn
 from torch.utils.data import Dataset
 
-from mmvad.structures import StageFolder, atomic_path
+from mmvad.registry import OPTIM_WRAPPERS, OPTIMIZERS, RUNNERS
+from mmvad.structures import StageFolder, atomic_path, load_fitting_weights, read_checkpoint
+from mmvad.structures.downloads import is_url
 
 from .guard import file_handlers, refuse_lost_lines
+from .hooks import build_buffers
 from .stage import BaseStage, Job, plain
 
+# What MMEngine's runner reads of a checkpoint when it goes on.
+_TRAINING = dict(
+    meta=('epoch', 'iter'),
+    message_hub=('log_scalars', 'runtime_info', 'resumed_keys'),
+    optimizer=(),
+)
 
+
+@RUNNERS.register_module()
 class WholeCheckpointRunner(Runner):
-    """MMEngine's runner, whose checkpoints are written whole or not at all, and whose log files
-    refuse to lose a line."""
+    """MMEngine's runner, whose checkpoints are written whole or not at all and read without running
+    code from them, whatever runner left them, and whose log files refuse to lose a line."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
@@ -32,6 +47,57 @@ class WholeCheckpointRunner(Runner):
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         with atomic_path(Path(out_dir) / filename) as tmp:
             super().save_checkpoint(out_dir, tmp.name, *args, **kwargs)
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = 'cpu',
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = ((r'^module\.', ''),),
+    ) -> dict[str, Any]:
+        """See MMEngine's, which refuses on torch >= 2.6 what its own runner writes.
+
+        Raises:
+            OSError: If there is no such file, or nothing to download.
+            ValueError: If it is no checkpoint, or holds more than plain values.
+        """
+        if '://' in filename and not is_url(filename):
+            # MMEngine's own names, such as torchvision://resnet18.
+            return super().load_checkpoint(filename, map_location, strict, list(revise_keys))
+        checkpoint = read_checkpoint(filename)
+        build_buffers(checkpoint)
+        # MMEngine would run what stands there as a Python config.
+        if isinstance(checkpoint.get('meta'), dict):
+            checkpoint['meta'].pop('config', None)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        state = checkpoint['state_dict']
+        for pattern, put in revise_keys:
+            state = {re.sub(pattern, put, key): value for key, value in state.items()}
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        load_state_dict(model, state, strict, self.logger)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+
+def check_resumable(path: str | Path) -> dict[str, Any]:
+    """A checkpoint from which MMEngine's runner can go on training.
+
+    Raises:
+        OSError: If there is no such file, or nothing to download.
+        ValueError: If it cannot be read safely, or holds weights only.
+    """
+    checkpoint = read_checkpoint(path)
+    for key, parts in _TRAINING.items():
+        held = checkpoint.get(key)
+        missing = [part for part in parts if not (isinstance(held, dict) and part in held)]
+        if missing or held is None:
+            lacks = f'{key}.{missing[0]}' if missing else key
+            raise ValueError(
+                f'{path}: cannot be gone on from: it has no {lacks}; expected a checkpoint that '
+                "MMEngine's runner left while training, with its optimizer"
+            )
+    return checkpoint
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -128,6 +194,26 @@ class TrainingStage(BaseStage):
         )
         self.custom_hooks = list(custom_hooks or [])
 
+    def prepare(self, config: Mapping[str, Any]) -> None:
+        # Of a single weight: what cannot be had here, such as mixed precision, is refused.
+        settings = copy.deepcopy(self.settings['optim_wrapper'])
+        wrapper = dict(dict(type='OptimWrapper'), **settings)
+        for key in ('constructor', 'paramwise_cfg'):
+            wrapper.pop(key, None)
+        if 'optimizer' not in wrapper:  # several, by name
+            return
+        try:
+            with DefaultScope.overwrite_default_scope('mmvad'):
+                optimizer = dict(wrapper['optimizer'], params=nn.Linear(1, 1).parameters())
+                wrapper['optimizer'] = OPTIMIZERS.build(optimizer)
+                OPTIM_WRAPPERS.build(wrapper)
+        except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+            kind = wrapper['type']
+            hint = '; --amp needs a GPU' if kind == 'AmpOptimWrapper' else ''
+            raise ValueError(
+                f'stages.{self.name}.optim_wrapper: no {kind} can be built here ({error}){hint}'
+            ) from error
+
     def train(
         self, job: Job, model: BaseModel, dataset: Dataset, hooks: Sequence[Hook] = ()
     ) -> None:
@@ -140,8 +226,12 @@ class TrainingStage(BaseStage):
             hooks: Besides those of the config.
 
         Raises:
-            ValueError: If an epoch would have no step.
+            ValueError: If an epoch would have no step, or a checkpoint that the user names does not
+                fit the model.
         """
+        if job.resume_from:
+            state = check_resumable(job.resume_from)['state_dict']
+            load_fitting_weights(model, state, job.resume_from)
         loader = dict(self.train_dataloader, dataset=as_it_is(dataset))
         loader['sampler'] = dict(loader.get('sampler') or dict(type='DefaultSampler', shuffle=True))
         loader['sampler'].setdefault('seed', job.seed)

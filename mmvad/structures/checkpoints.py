@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -12,44 +13,54 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .downloads import downloaded, is_url
+from .safe_loading import load_plain
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint, loaded without running code from it.
+    """A checkpoint, loaded without running code from it, whoever's runner left it.
 
     Args:
         path: A file, or a URL.
 
     Returns:
-        What it holds; always a dict with a ``state_dict`` of tensors.
+        What it holds; always a dict with a ``state_dict`` of tensors. With MMEngine's ``EMAHook``
+        these are the averages, as in its file; the log's buffers and numpy's values are as
+        :func:`~mmvad.structures.safe_loading.load_plain` gives them.
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If nothing can be downloaded; the message names the URL.
         ValueError: If it is no checkpoint, or holds more than plain values.
     """
+    file = downloaded(str(path)) if is_url(path) else Path(path)
     try:
-        if str(path).startswith(('http://', 'https://')):
-            content = torch.hub.load_state_dict_from_url(
-                str(path), map_location='cpu', weights_only=True
-            )
-        else:
-            _refuse_damaged(path)
-            content = torch.load(path, map_location='cpu', weights_only=True)
+        _refuse_damaged(file)
+        content = load_plain(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{path}: no such checkpoint') from error
-    except OSError as error:
-        raise OSError(f'{path}: cannot be read: {error.strerror or error}') from error
     # Of damaged bytes torch's unpickler raises nearly anything.
     except Exception as error:
+        # Of a file that is cut torch looks before its start, which is no fault of the disk.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise OSError(f'{path}: cannot be read: {error.strerror or error}') from error
         # torch goes on about its options; of its own reason only the first line is about the file.
         why = str(error).partition('Unpickler error: ')[2].strip() or str(error)
         why = why.partition('\n')[0][:200] or type(error).__name__
-        advice = ''
         # What is damaged is better not unpickled at all.
         if 'Unsupported global' in why or 'Unsupported class' in why:
             advice = (
                 ". Where you trust its origin, convert it once: torch.save({'state_dict': "
                 "torch.load(FILE, weights_only=False)['state_dict']}, NEW)"
             )
+        elif is_url(path):
+            # Else it would be taken for what is there for ever.
+            file.unlink(missing_ok=True)
+            advice = (
+                ': no checkpoint, or damaged on its way; not kept, so that it can be tried again'
+            )
+        else:
+            advice = ''
         raise ValueError(f'{path}: cannot be loaded as plain weights ({why}){advice}') from error
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
@@ -81,8 +92,16 @@ def is_plain(value: Tensor) -> bool:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The state dict of a checkpoint; see :func:`read_checkpoint`."""
-    return read_checkpoint(path)['state_dict']
+    """The state dict of a checkpoint; see :func:`read_checkpoint`.
+
+    Names are those of the model: without the ``module.`` of a model that was trained in parallel,
+    and without the second set that MMCV 1's ``EMAHook`` left beside the averages.
+    """
+    state = read_checkpoint(path)['state_dict']
+    if all(key.startswith('module.') for key in state):
+        state = {key.removeprefix('module.'): value for key, value in state.items()}
+    doubles = {f'ema_{key.replace(".", "_")}' for key in state}
+    return {key: value for key, value in state.items() if key not in doubles}
 
 
 def load_fitting_weights(

@@ -149,6 +149,26 @@ class StageFolder:
         self.checkpoint()
         return stale
 
+    def put_back(self, stale: Path) -> bool:
+        """Undo :meth:`open` where a stage ended before it left anything: output of other settings
+        is better than none.
+
+        Args:
+            stale: Where that went.
+
+        Returns:
+            Whether it is back; not where there is new output, or a checkpoint to go on from.
+        """
+        if self.files or any(self.path.glob('*.pth')):
+            return False
+        shutil.rmtree(self.path)
+        os.replace(stale, self.path)
+        for pattern in self.leaves:
+            if '..' in Path(pattern).parts:
+                for file in self.path.glob(Path(pattern).name):
+                    os.replace(file, (self.path / pattern).with_name(file.name))
+        return True
+
     def _aside(self, by_hand: bool) -> Path:
         """A free place for stale output."""
         stale = self.path.with_name(f'{self.path.name}.stale')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,6 +76,10 @@ class AnomaliesStage(BaseStage):
         self.kinds: dict[str, BaseAnomaly] = {
             kind: ANOMALIES.build(plain(cfg)) for kind, cfg in kinds.items()
         }
+
+    def prepare(self, config: Mapping[str, Any]) -> None:
+        if config['proposer'] is not None:
+            PROPOSERS.build(config['proposer'])
 
     def build_model(self, job: Job) -> ObjectVAD:
         """The model that measures."""

@@ -53,6 +53,10 @@ class TubesStage(BaseStage):
                         f'{least} (model.tube.window and model.tube.horizon)'
                     )
 
+    def prepare(self, config: Mapping[str, Any]) -> None:
+        # What it reads is not read again: detectors are shared.
+        PROPOSERS.build(config['proposer'])
+
     def given(self, config: Mapping[str, Any]) -> bool:
         return config['proposer'] is None
 
