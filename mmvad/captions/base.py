@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mmvad.structures import FrameObjects
@@ -25,3 +25,10 @@ class BaseCaptioner(ABC):
     @abstractmethod
     def caption(self, sample: FrameObjects) -> list[dict[str, str]]:
         """One ``{'action', 'appearance', 'background', 'object'}`` dict of sentences per object."""
+
+    def captions(self, samples: Iterable[FrameObjects]) -> Iterator[list[dict[str, str]]]:
+        """What :meth:`caption` says of one frame after another, in their order.
+
+        A captioner whose model is faster on many objects may look at several frames at once.
+        """
+        return map(self.caption, samples)

@@ -5,8 +5,7 @@ Shape letters: N objects of a frame, M candidate sentences, D dimension of the e
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,6 +20,8 @@ from mmvad.registry import CAPTIONERS
 from mmvad.structures import SENTENCES, FrameObjects
 
 from .base import BaseCaptioner
+from .clip_weights import load_clip
+from .sentence_cache import default_folder, kept_embeddings, text_digest
 from .templates import TEMPLATES, VOCABULARY, check_templates, field, fill, read_vocabulary
 
 
@@ -34,50 +35,77 @@ class CLIPCaptioner(BaseCaptioner):
 
     Args:
         model: Model name of open_clip, such as ``'ViT-B-16'``. Weights trained with QuickGELU (the
-            first CLIP release) need the name that says so, ``'ViT-B-16-quickgelu'``.
-        pretrained: Weights: a local file, or a tag that open_clip knows and downloads.
+            first CLIP release) need the name that says so, ``'ViT-B-16-quickgelu'``. Or a model
+            with its weights: ``'hf-hub:<organisation>/<repository>'``, ``'local-dir:<folder>'``.
+        pretrained: Weights: a local file, of open_clip or of OpenAI (TorchScript), or a tag that
+            open_clip knows and downloads; None with a model that has its own.
         vocabulary: Vocabulary name to text file; adds to the shipped ones or replaces them.
         templates: Kind of subject to ``prompts`` (any number) and the four sentence templates;
             default :data:`~mmvad.captions.templates.TEMPLATES`.
         device: Default: the GPU if there is one.
-        batch_size: Crops or sentences in one forward pass.
+        batch_size: Crops or sentences in one forward pass; crops of several frames go together.
+        precision: ``'fp32'``, or ``'fp16'`` or ``'bf16'``, which a GPU computes faster.
+        cache_dir: Where embeddings of sentences are kept, by a hash of sentences, model and
+            weights; default: ``mmvad/sentences`` of the user's cache folder.
 
     Raises:
-        FileNotFoundError: If a vocabulary file is missing.
-        ValueError: If there are no weights, the weights do not fit the model, or a template is off.
+        FileNotFoundError: If a vocabulary file or a model's folder is missing.
+        OSError: If weights cannot be downloaded.
+        ValueError: If there are no weights, they cannot be read safely or do not fit the model, or
+            a template is off.
         ImportError: If open_clip is not installed.
     """
 
-    speed_only = ('device',)
-    file_arguments = ('pretrained', 'vocabulary')
+    speed_only = ('device', 'cache_dir')
+    file_arguments = ('model', 'pretrained', 'vocabulary')
 
     def __init__(
         self,
         model: str,
-        pretrained: str,
+        pretrained: str | None = None,
         vocabulary: Mapping[str, str | Path] | None = None,
         templates: Mapping[str, Mapping[str, str | Sequence[str]]] | None = None,
         device: str | None = None,
         batch_size: int = 256,
+        precision: str = 'fp32',
+        cache_dir: str | Path | None = None,
     ) -> None:
         self.sentences = _sentences(templates or TEMPLATES, vocabulary or {})
         self.device = torch.device(device or get_device())
+        if not (isinstance(batch_size, int) and batch_size >= 1):
+            raise ValueError(
+                f'CLIPCaptioner.batch_size: expected a whole number >= 1, got {batch_size!r}'
+            )
         self.batch_size = batch_size
-        self._clip, self._preprocess, tokenizer = _load(model, pretrained, self.device)
+        parts = load_clip(model, pretrained, self.device, precision)
+        self._clip, self._preprocess = parts.model, parts.preprocess
+        self._dtype = dict(fp16=torch.float16, bf16=torch.bfloat16).get(precision, torch.float32)
+        # Kinds of subjects share sentences.
+        texts = sorted(
+            {t for groups in self.sentences.values() for g in groups.values() for t in g}
+        )
+        tokens = parts.tokenizer(texts)
+        embeddings = kept_embeddings(
+            default_folder() if cache_dir is None else Path(cache_dir),
+            text_digest(self._clip, parts.config, precision, tokens),
+            len(texts),
+            lambda: self._embed(self._clip.encode_text, tokens),
+        ).to(self.device)
+        rows = {text: row for row, text in enumerate(texts)}
         self._embeddings = {
-            kind: {key: self._embed_texts(tokenizer, texts) for key, texts in groups.items()}
+            kind: {key: embeddings[[rows[text] for text in group]] for key, group in groups.items()}
             for kind, groups in self.sentences.items()
         }
 
     @torch.inference_mode()
-    def _embed_texts(self, tokenizer, texts: Sequence[str]) -> Tensor:
-        """(M, D) embeddings of unit length."""
-        batches = tokenizer(list(texts)).to(self.device).split(self.batch_size)
-        return normalize(torch.cat([self._clip.encode_text(batch) for batch in batches]), dim=-1)
+    def _embed(self, encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        """(n, D) float32 embeddings of unit length."""
+        batches = inputs.split(self.batch_size)
+        made = [encode(batch.to(self.device)).float() for batch in batches]
+        return normalize(torch.cat(made), dim=-1)
 
-    @torch.inference_mode()
-    def embed_crops(self, sample: FrameObjects) -> Tensor:
-        """(N, D) embeddings of unit length of the objects' crops in the last frame."""
+    def crops(self, sample: FrameObjects) -> list[Tensor]:
+        """The objects' crops of the last frame, (3, H, W) each, as the model takes them."""
         frame = cv2.cvtColor(sample.frames[-1], cv2.COLOR_BGR2RGB)
         height, width = frame.shape[:2]
         crops = []
@@ -85,14 +113,38 @@ class CLIPCaptioner(BaseCaptioner):
             x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
             crop = frame[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
             crops.append(self._preprocess(Image.fromarray(crop)))
-        batches = torch.stack(crops).split(self.batch_size)
-        images = [self._clip.encode_image(batch.to(self.device)) for batch in batches]
-        return normalize(torch.cat(images), dim=-1)
+        return crops
+
+    def embed_crops(self, crops: Sequence[Tensor]) -> Tensor:
+        """(N, D) float32 embeddings of unit length of N >= 1 crops."""
+        return self._embed(self._clip.encode_image, torch.stack(list(crops)).to(self._dtype))
 
     def caption(self, sample: FrameObjects) -> list[dict[str, str]]:
-        if not len(sample):
-            return []
-        images = self.embed_crops(sample)
+        return next(self.captions([sample]))
+
+    def captions(self, samples: Iterable[FrameObjects]) -> Iterator[list[dict[str, str]]]:
+        waiting: list[int] = []
+        crops: list[Tensor] = []
+        for sample in samples:
+            waiting.append(len(sample))
+            crops += self.crops(sample) if len(sample) else []
+            if len(crops) >= self.batch_size:
+                yield from self._described(crops, waiting)
+                waiting, crops = [], []
+        yield from self._described(crops, waiting)
+
+    def _described(
+        self, crops: Sequence[Tensor], counts: Sequence[int]
+    ) -> Iterator[list[dict[str, str]]]:
+        """The sentences of so many crops a frame, frame by frame."""
+        found = self._sentences_of(crops) if crops else []
+        start = 0
+        for count in counts:
+            yield found[start : start + count]
+            start += count
+
+    def _sentences_of(self, crops: Sequence[Tensor]) -> list[dict[str, str]]:
+        images = self.embed_crops(crops)
         # {kind: {key: (N, M) cosine similarities}}
         similar = {
             kind: {key: images @ texts.T for key, texts in groups.items()}
@@ -132,35 +184,3 @@ def _sentences(
             words = read_vocabulary(files[name])
             sentences[kind][key] = tuple(fill(template, word) for word in words)
     return sentences
-
-
-def _load(model: str, pretrained: str, device: torch.device):
-    """The open_clip model in evaluation mode, its image transform and its tokenizer."""
-    try:
-        import open_clip
-    except ImportError as error:
-        raise ImportError('CLIPCaptioner needs open_clip: pip install open_clip_torch') from error
-    if model not in open_clip.list_models():
-        raise ValueError(
-            f'CLIPCaptioner.model: open_clip has no {model!r}; see open_clip.list_models()'
-        )
-    # Never without weights: a random CLIP would give nonsense that looks like captions.
-    if not pretrained or not (
-        Path(pretrained).is_file() or open_clip.get_pretrained_cfg(model, pretrained)
-    ):
-        tags = open_clip.list_pretrained_tags_by_model(model)
-        raise ValueError(
-            f'CLIPCaptioner.pretrained: expected a file of weights for {model} or one of the tags '
-            f'{tags}, got {pretrained!r}'
-        )
-    try:
-        clip, preprocess = open_clip.create_model_from_pretrained(
-            model, pretrained, device=device, weights_only=True
-        )
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f'CLIPCaptioner.pretrained: {pretrained!r} does not load into {model}; a file has to '
-            'be a state dict of open_clip saved with torch.save or safetensors (a TorchScript '
-            f'archive is not, its state_dict() is): {error}'
-        ) from error
-    return clip.eval(), preprocess, open_clip.get_tokenizer(model)

@@ -50,6 +50,10 @@ class CaptionsStage(BaseStage):
     def __init__(self, name: str, fit_frames: int = 200) -> None:
         super().__init__(name)
         self.fit_frames = fit_frames
+        self._captioner: BaseCaptioner | None = None
+
+    def prepare(self, config: Mapping[str, Any]) -> None:
+        self._captioner = CAPTIONERS.build(config['captioner'])
 
     def given(self, config: Mapping[str, Any]) -> bool:
         return config['captioner'] is None
@@ -60,9 +64,11 @@ class CaptionsStage(BaseStage):
             read_captions(captions_path(job.path, video, stride), tubes[video])
 
     def run(self, job: Job) -> None:
+        # Built once, and not kept longer than needed: a CLIP takes seconds, and memory.
+        captioner, self._captioner = self._captioner, None
         generate_captions(
             job.videos('training'),
-            CAPTIONERS.build(job.config['captioner']),
+            captioner or CAPTIONERS.build(job.config['captioner']),
             load_tubes(job, 'tubes/training', 'training'),
             job.folder,
             TubeSpec.of(tube_fields(job.config)),
@@ -112,9 +118,10 @@ def generate_captions(
                 bar.update(len(video_tubes))
                 continue
             captions = []
-            for sample in _frame_objects(videos, video, video_tubes, spec.steps, stride):
-                captions += captioner.caption(sample)
-                bar.update(len(sample))
+            samples = _frame_objects(videos, video, video_tubes, spec.steps, stride)
+            for described in captioner.captions(samples):
+                captions += described
+                bar.update(len(described))
             write_captions(path, video_tubes, captions)
             folder.checkpoint()
 
