@@ -322,6 +322,51 @@ def test_config_file_counts_with_its_bases(tmp_path: Path):
     assert settings(part) != before
 
 
+@pytest.mark.parametrize('suffix', ['.yaml', '.json'])
+def test_configs_of_other_formats_count_with_their_bases(tmp_path: Path, suffix):
+    base, config = tmp_path / f'base{suffix}', tmp_path / f'config{suffix}'
+    base.write_text('{"a": 1}')
+    config.write_text(json.dumps(dict(_base_=f'./base{suffix}', b=2)))
+    part = dict(type='ToyReader', weights=str(config))
+    before = settings(part)
+    base.write_text('{"a": 2}')
+    assert settings(part) != before
+
+
+def test_weights_that_components_of_others_start_from_count(tmp_path: Path):
+    first, second = tmp_path / 'first.pth', tmp_path / 'second.pth'
+    first.write_text('A')
+    second.write_text('A')
+    init = dict(type='BranchBackbone', init_cfg=dict(type='Pretrained', checkpoint=str(first)))
+    resnet = dict(type='mmaction.ResNet', depth=18, pretrained=str(first))
+    before = [settings(part) for part in (init, resnet)]
+    moved = [
+        dict(init, init_cfg=dict(type='Pretrained', checkpoint=str(second))),
+        dict(resnet, pretrained=str(second)),
+    ]
+    assert [settings(part) for part in moved] == before
+    first.write_text('B')
+    assert all(settings(part) != held for part, held in zip((init, resnet), before, strict=True))
+    assert settings(dict(resnet, pretrained='torchvision://resnet18'))['pretrained'] == (
+        'torchvision://resnet18'
+    )
+
+
+def test_a_folder_of_a_clip_counts_as_what_it_holds(tmp_path: Path):
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'open_clip_config.json').write_text('{}')
+        (tmp_path / name / 'model.safetensors').write_text('A')
+    one, two = (
+        settings(dict(type='CLIPCaptioner', model=f'local-dir:{tmp_path / name}')) for name in 'ab'
+    )
+    assert one == two and str(tmp_path) not in one['model']
+    (tmp_path / 'b/model.safetensors').write_text('B')
+    assert settings(dict(type='CLIPCaptioner', model=f'local-dir:{tmp_path / "b"}')) != one
+    for name in ('ViT-B-32', 'hf-hub:lab/tiny', 'local-dir:nowhere'):
+        assert settings(dict(type='CLIPCaptioner', model=name))['model'] == name
+
+
 def test_configs_and_plain_dicts_are_equal():
     part = dict(crops=[dict(type='ToyReader', size=(1, 2), keep=1)], none=None, on=True)
     assert settings(Config(dict(part=part))) == settings(dict(part=part))

@@ -265,6 +265,23 @@ def test_files_that_look_the_same_are_read_once(tmp_path, monkeypatch):
     assert read == [file]
 
 
+def test_a_copy_that_keeps_the_time_of_change_is_seen(tmp_path):
+    """As `cp -p`, `rsync` and archives of packages do, whose files may all have the same time."""
+    file, other = tmp_path / 'w.pth', tmp_path / 'other.pth'
+    file.write_text('old weights')
+    other.write_text('new weights')
+    for path in (file, other):
+        os.utime(path, (1e9, 1e9))
+    digests = FileDigests(tmp_path / 'cache.json')
+    before = digests.of([file])
+    shutil.copy2(other, file)
+    assert file.stat().st_mtime == 1e9
+    assert digests.of([file]) != before
+    file.write_text('old weights')
+    file.touch()
+    assert FileDigests(tmp_path / 'cache.json').of([file]) == before
+
+
 def test_weights_must_fit(tmp_path):
     path = tmp_path / 'w.pth'
     model = torch.nn.Linear(2, 3)

@@ -29,6 +29,12 @@ from mmvad import registry as own
 # Whose modules a name may lead to.
 _PROJECTS = ('mmengine', 'mmcv', 'mmdet', 'mmaction')
 DigestFile = Callable[[Path], str]
+# Arguments by which components of other projects, which declare nothing, are given weights.
+_WEIGHTS_OF_OTHERS = ('checkpoint', 'pretrained')
+# MMEngine's configs, which may build on others.
+_CONFIGS = ('.py', '.json', '.yaml', '.yml')
+# How open_clip is told of a folder that holds a model.
+_FOLDER = 'local-dir:'
 # Keys of a dataloader that change how fast it is, not what it gives. Each worker draws random
 # numbers of its own, so how many there are, and how long they live, does change that.
 LOADER_SPEED = ('prefetch_factor', 'pin_memory', 'timeout')
@@ -199,13 +205,14 @@ def shaping_settings(cfg: Any, digest_file: DigestFile) -> Any:
 
     Components lose the arguments they call ``speed_only``, dataloaders (under keys that end in
     ``dataloader``) those in :data:`LOADER_SPEED`; where ``file_arguments`` of a component name
-    files, these are replaced by their digests; types are full class names, however the config names
+    files, these are replaced by their digests, as are weights that components of other projects
+    start from; types are full class names, however the config names
     them. Nothing else is left out, whatever it is called.
 
     Args:
         cfg: A dict, list or value.
-        digest_file: The digest of a file's content. Python files are not given to it: they are
-            configs, whose digest is that of what they say with their bases.
+        digest_file: The digest of a file's content. Python, JSON and YAML files are not given to
+            it: they are configs, whose digest is that of what they say with their bases.
     """
     return _settings(cfg, digest_file)
 
@@ -226,7 +233,9 @@ def _settings(value: Any, digest_file: DigestFile, key: str = '', scope: str | N
         out.update(type=maker)
         for name in out.keys() & {'_scope_', *_declared(maker, 'speed_only')}:
             del out[name]
-        for name in out.keys() & _declared(maker, 'file_arguments'):
+        foreign = not maker.__module__.startswith('mmvad.')
+        files = {*_declared(maker, 'file_arguments'), *(_WEIGHTS_OF_OTHERS if foreign else ())}
+        for name in out.keys() & files:
             out[name] = _plain(out[name], lambda leaf: _content(leaf, digest_file))
     return {str(name): _settings(item, digest_file, str(name), scope) for name, item in out.items()}
 
@@ -237,12 +246,25 @@ def _declared(maker: Callable, attribute: str) -> set[str]:
 
 
 def _content(value: Any, digest_file: DigestFile) -> Any:
-    """Of the file that ``value`` names, if there is one."""
-    if not isinstance(value, (str, Path)) or not os.path.isfile(value):
+    """Of the file or the model's folder that ``value`` names, if there is one."""
+    if not isinstance(value, (str, Path)):
         return value
-    if Path(value).suffix != '.py':
-        return digest_file(Path(value))
-    says = _plain(Config.fromfile(value, import_custom_modules=False).to_dict())
+    folder = str(value).removeprefix(_FOLDER)
+    if folder != str(value) and os.path.isdir(folder):
+        held = {
+            file.name: digest_file(file)
+            for file in sorted(Path(folder).iterdir())
+            if file.is_file()
+        }
+        return _FOLDER + _hash(held)
+    if not os.path.isfile(value):
+        return value
+    if Path(value).suffix in _CONFIGS:
+        return _hash(_plain(Config.fromfile(value, import_custom_modules=False).to_dict()))
+    return digest_file(Path(value))
+
+
+def _hash(says: Any) -> str:
     return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
 
 

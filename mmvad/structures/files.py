@@ -183,8 +183,9 @@ def _is_digest(value: Any) -> bool:
 class FileDigests:
     """What files hold, told by a hash, which is remembered as long as a file looks the same.
 
-    A file looks the same if its place, size and time of change are. So thousands of frames are
-    read once, and looked at after that.
+    A file looks the same if its place, size and times of change are: that of what it holds, which
+    a copy may have taken over from another file, and the system's own, which nobody can set. So
+    thousands of frames are read once, and looked at after that.
 
     Args:
         cache: JSON file that remembers, from how files look to what they hold. It names no path,
@@ -208,7 +209,8 @@ class FileDigests:
         look = hashlib.sha256()
         for path in paths:
             stat = path.stat()
-            look.update(f'{os.path.abspath(path)}|{stat.st_size}|{stat.st_mtime_ns}\n'.encode())
+            times = f'{stat.st_mtime_ns}|{stat.st_ctime_ns}'
+            look.update(f'{os.path.abspath(path)}|{stat.st_size}|{times}\n'.encode())
         key = look.hexdigest()[:16]
         if key not in self._known:
             held = hashlib.sha256()
