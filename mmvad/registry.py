@@ -22,7 +22,7 @@ DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS, 'mmvad.datasets')
 TRANSFORMS = _child(
     'transform', root.TRANSFORMS, 'mmvad.datasets.transforms', 'mmvad.proposals.tokens'
 )
-MODELS = _child('model', root.MODELS, 'mmvad.models')
+MODELS = _child('model', root.MODELS, 'mmvad.models', 'mmvad.models.recognition')
 METRICS = _child('metric', root.METRICS, 'mmvad.evaluation')
 
 # Nothing of mmvad's own in these: they are here so that MMEngine, asked in mmvad's scope, finds its

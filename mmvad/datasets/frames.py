@@ -56,6 +56,19 @@ def list_images(folder: Path) -> list[Path]:
     return sorted((p for p in files if not is_hidden(p)), key=order)
 
 
+def numbered_names(files: Sequence[Path]) -> tuple[str, int] | None:
+    """The template of images that are numbered without gaps, such as ``'img_{:05d}.jpg'``, and the
+    first number; None for others."""
+    found = re.fullmatch(r'(.*?)(\d+)(\D*)', files[0].name) if files else None
+    if not found:
+        return None
+    before, digits, after = (part.replace('{', '{{').replace('}', '}}') for part in found.groups())
+    template, first = f'{before}{{:0{len(digits)}d}}{after}', int(digits)
+    names = (template.format(first + index) for index in range(len(files)))
+    fits = all(name == file.name for name, file in zip(names, files, strict=True))
+    return (template, first) if fits else None
+
+
 def missing_numbers(files: Sequence[Path]) -> list[tuple[int, int]]:
     """Gaps in the numbers of a video's images, (first, last) each; a step other than 1 that is the
     same throughout is none."""

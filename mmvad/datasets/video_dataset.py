@@ -15,7 +15,15 @@ from mmvad.registry import DATASETS
 from .annotations import VideoAnnotation, read_annotations
 from .find_videos import find_videos
 from .frame_check import FrameLimits
-from .frames import ASSUMED_RATE, VIDEO_SUFFIXES, FrameSource, by_number, is_hidden, list_images
+from .frames import (
+    ASSUMED_RATE,
+    VIDEO_SUFFIXES,
+    FrameSource,
+    by_number,
+    is_hidden,
+    list_images,
+    numbered_names,
+)
 from .ground_truth.labels import read_labels
 
 
@@ -49,7 +57,9 @@ class VideoDataset(BaseDataset):
             alone.
         on_error: ``'raise'``: a video that cannot be read is refused. ``'skip'``: it is left out,
             and listed in :attr:`skipped`.
-        pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames)``.
+        pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames,
+            start_index, modality)``, with ``filename_tmpl`` and ``offset`` of folders, as
+            mmaction2's transforms ask for.
 
     Raises:
         FileNotFoundError: If a folder is missing.
@@ -228,6 +238,28 @@ class VideoDataset(BaseDataset):
             raise error
         self.skipped[video] = str(error)
         self._listed.setdefault(video)
+
+    def prepare_data(self, idx: int) -> Any:
+        """An item: a video, through the pipeline.
+
+        Raises:
+            ValueError: If the pipeline has mmaction2's ``RawFrameDecode``, and the images of a
+                folder are not numbered without gaps, as it asks for.
+        """
+        info = self.get_data_info(idx)
+        info |= dict(start_index=0, modality='RGB')
+        if 'frame_dir' in info and self.pipeline.transforms:
+            folder = Path(info['frame_dir'])
+            names = numbered_names(list_images(folder))
+            by_name = [t for t in self.pipeline.transforms if type(t).__name__ == 'RawFrameDecode']
+            if names is None and by_name:
+                raise ValueError(
+                    f'{folder}: images are not numbered without gaps, such as 000.jpg, 001.jpg, as '
+                    'RawFrameDecode asks for'
+                )
+            template, first = names or ('', 0)
+            info |= dict(filename_tmpl=template, start_index=first, offset=0)
+        return self.pipeline(info)
 
     def leave_out(self, verdict: Callable[[str], str]) -> None:
         """Leave out videos, as ``on_error='skip'`` asks.

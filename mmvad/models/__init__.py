@@ -7,13 +7,16 @@ from .localvad import LocalVAD
 from .losses import ImageTextContrastiveLoss
 from .object_vad import ObjectVAD
 from .scoring import NearestDistance, ObjectScorer, PredictionError, ScoreTerm
+from .sequence import ConvMixer, GRUMixer, SMMMixer, SMMNeck, StepMixer
 from .smm import SMM
 from .spatial import SpatialBranch, SpatialModel
 from .temporal import CrossAttentionFusion, TemporalModel
 
 __all__ = [
     'BranchBackbone',
+    'ConvMixer',
     'CrossAttentionFusion',
+    'GRUMixer',
     'ITAM',
     'ImageAttention',
     'ImageTextContrastiveLoss',
@@ -23,9 +26,12 @@ __all__ = [
     'ObjectVAD',
     'PredictionError',
     'SMM',
+    'SMMMixer',
+    'SMMNeck',
     'ScoreTerm',
     'SpatialBranch',
     'SpatialModel',
+    'StepMixer',
     'TemporalModel',
     'TextAttention',
     'TokenBackbone',

@@ -32,6 +32,7 @@ from mmengine.model import BaseModule
 from scipy.signal import cont2discrete
 from scipy.special import eval_legendre
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmvad.registry import MODELS
 
@@ -249,14 +250,47 @@ class SMM(BaseModule):
         Returns:
             The prediction (B, L, out_channels), as :meth:`forward`, and the new state.
         """
+        x, state = self._advance(self.encode(v), state)
+        return self._decode(x), state
+
+    def scan(self, v: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The newest predicted step after each step of a sequence, as :meth:`step` gives it.
+
+        A sequence that the window holds is one convolution (Eq. 5); a longer one, or one that goes
+        on from a state, runs through the recurrent form, at the same cost a step however long.
+
+        Args:
+            v: (B, T, in_channels), oldest first, any T from 1 up.
+            state: From an earlier part of the sequence; None: it begins here.
+
+        Returns:
+            (B, T, out_channels), step t being the prediction for t + ``horizon``, and the state at
+            the end, None after a convolution.
+        """
         u = self.encode(v)
+        if state is None and v.shape[1] <= self.window:
+            kernel = self.C(self.impulse.T).T.unsqueeze(1)  # (O, 1, L)
+            drive = u.sum(dim=-1, keepdim=True) if self.drive == 'sum' else u
+            # Steps before the first are zero, as the state is.
+            drive = F.pad(drive.transpose(1, 2), (self.window - 1, 0))
+            x = F.conv1d(drive, kernel, groups=drive.shape[1]).transpose(1, 2)
+        else:
+            state = self.initial_state(len(v)) if state is None else state
+            parts = []
+            for step in u.unbind(dim=1):
+                read, state = self._advance(step, state)
+                parts.append(read)
+            x = torch.stack(parts, dim=1)
+        # Of the newest step every component is 1.
+        return self.decoder(x), state
+
+    def _advance(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of the state (Eq. 3 and 4): u (B, O) to x (B, O), and the new state."""
         if self.drive == 'sum':
             state = state @ self.A.T + u.sum(dim=-1, keepdim=True) * self.B
-            x = self.C(state)
-        else:
-            state = state @ self.A.T + u.unsqueeze(-1) * self.B
-            x = (state * self.C.weight).sum(dim=-1)
-        return self._decode(x), state
+            return self.C(state), state
+        state = state @ self.A.T + u.unsqueeze(-1) * self.B
+        return (state * self.C.weight).sum(dim=-1), state
 
     def _decode(self, x: Tensor) -> Tensor:
         """Shifted components (Eq. 6) and Object Feature Decoder: x (B, O) to (B, L, out)."""

@@ -5,8 +5,16 @@ lane. Training videos show people who walk, stop and talk; test videos also show
 carts, falls, walking where or in the direction nobody walks, and thrown bags.
 """
 
+from .actions import ACTIONS, PlazaActions, write_actions
 from .dataset import PlazaDataset
 from .events import EVENTS
 from .writer import write_plaza
 
-__all__ = ['EVENTS', 'PlazaDataset', 'write_plaza']
+__all__ = [
+    'ACTIONS',
+    'EVENTS',
+    'PlazaActions',
+    'PlazaDataset',
+    'write_actions',
+    'write_plaza',
+]

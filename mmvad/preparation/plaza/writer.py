@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -83,17 +83,30 @@ def write_plaza(
     }
     _check(settings)
     root = Path(root).resolve()
-    if _complete(root, settings):
+    if complete(root, settings):
         return
     _check_leftovers(root, settings)
+    publish(root, settings, _write)
+
+
+def publish(root: Path, settings: dict, write: Callable[[Path, dict], dict]) -> None:
+    """Make a data set whole or not at all.
+
+    Args:
+        root: Its folder, which is replaced.
+        settings: What it is made by.
+        write: Writes all files but the record under a folder, and gives what the record says
+            besides the settings.
+    """
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=f'.{root.name}-', dir=root.parent, ignore_cleanup_errors=True
     ) as workshop:
         made = Path(workshop) / root.name
-        _write(made, settings)
+        record = {**settings, **write(made, settings)}
+        (made / RECORD).write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
         # Another process may have finished the same set in the meantime.
-        if _complete(root, settings):
+        if complete(root, settings):
             return
         if root.exists():
             shutil.rmtree(root)
@@ -116,7 +129,7 @@ def _check(settings: dict) -> None:
         raise ValueError(f'size must be {SMALLEST} pixels or more each, got {settings["size"]}')
 
 
-def _complete(root: Path, settings: dict) -> bool:
+def complete(root: Path, settings: dict) -> bool:
     """Whether ``root`` holds this very set; ValueError when it holds another one."""
     record = root / RECORD
     if not record.is_file():
@@ -169,14 +182,14 @@ def _check_leftovers(root: Path, settings: dict) -> None:
             )
 
 
-def _generator(seed: np.random.SeedSequence) -> np.random.Generator:
+def generator(seed: np.random.SeedSequence) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def _write(root: Path, settings: dict) -> None:
-    """Write all files under ``root``, the record last."""
+def _write(root: Path, settings: dict) -> dict:
+    """Write all files under ``root``; what the record says besides the settings."""
     seed = settings['seed']
-    rng = _generator(np.random.SeedSequence([seed, len(SPLITS), 0]))
+    rng = generator(np.random.SeedSequence([seed, len(SPLITS), 0]))
     scene = make_scene(rng, make_layout(rng, Camera(*settings['size'])))
     kinds = list(EVENTS)
     events = {}
@@ -187,8 +200,7 @@ def _write(root: Path, settings: dict) -> None:
         if split == 'testing':
             event = events[name] = kinds[video % len(kinds)]
         _write_video(root / split, name, scene, source, frames, event, video // len(kinds))
-    record = {**settings, 'fps': FPS, 'test_events': events}
-    (root / RECORD).write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    return {'fps': FPS, 'test_events': events}
 
 
 def _write_video(
@@ -202,7 +214,7 @@ def _write_video(
 ) -> None:
     """Write one video's frames and tracks, and its masks when it has an event."""
     # One stream each, so that nothing shifts when one part draws more numbers.
-    crowd, happening, light, sensor = (_generator(child) for child in source.spawn(4))
+    crowd, happening, light, sensor = (generator(child) for child in source.spawn(4))
     stage = Stage(scene.layout, frames / FPS)
     add_crowd(stage, crowd)
     if event is not None:

@@ -1,0 +1,2 @@
+# Each step by itself, then the average.
+_base_ = './base.py'

@@ -1,0 +1,3 @@
+# The State Machine Module over the steps.
+_base_ = './base.py'
+model = dict(cls_head=dict(mixer=dict(type='mmvad.SMMMixer')))
