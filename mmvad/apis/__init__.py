@@ -3,9 +3,12 @@
 from .inferencer import VADInferencer, VideoResult, init_model
 from .learn import Learned, learn
 from .model_folder import find_model_file
+from .stream import FrameScore, StreamScorer
 
 __all__ = [
+    'FrameScore',
     'Learned',
+    'StreamScorer',
     'VADInferencer',
     'VideoResult',
     'find_model_file',

@@ -184,7 +184,9 @@ class VADInferencer:
             finals = [s for s in build_stages(cfg) if isinstance(s, EvaluationStage)]
         evaluator = finals[0].evaluator if finals else {}
         names = ('smoothing', 'tracking', 'per_video_min_max')
-        self.policy = ScorePolicy(**{key: evaluator[key] for key in names if key in evaluator})
+        #: What a test does to scores after the model, as its config says.
+        self.post_processing = {key: evaluator[key] for key in names if key in evaluator}
+        self.policy = ScorePolicy(**self.post_processing)
         # Images of more than 8 bits must become what they were in training.
         read = cfg.get('test_dataset') or cfg.get('train_dataset') or {}
         self._open = partial(

@@ -7,7 +7,7 @@ from .features import FeaturesStage, store_measurements
 from .model_file import build_model, read_model_file, trained_model
 from .self_check import check_scorer, unseen_scores
 from .stored import looked_at, stored_altered, stored_measurements
-from .sweeps import find_and_measure, find_tubes, measure_tubes
+from .sweeps import find_and_measure, find_tubes, measure_frame, measure_tubes
 from .test import TestStage
 from .tubes import TubesStage
 
@@ -23,6 +23,7 @@ __all__ = [
     'find_and_measure',
     'find_tubes',
     'looked_at',
+    'measure_frame',
     'measure_tubes',
     'read_model_file',
     'store_measurements',

@@ -160,6 +160,29 @@ def find_and_measure(
             yield tubes, _extracted(model, batch)
 
 
+def measure_frame(
+    model: ObjectVAD,
+    pipeline: TubePipeline,
+    frame: int,
+    imgs: list[np.ndarray],
+    boxes: np.ndarray,
+    objects: np.ndarray,
+) -> dict[str, Tensor]:
+    """What a model measures on the tubes of one frame.
+
+    Args:
+        model: Measures, on its device.
+        pipeline: Of the model's tubes.
+        frame: Its number.
+        imgs: ``pipeline.depth`` frames (H, W, 3), it last.
+        boxes, objects: (n, 4), n at least 1, as a proposer gives them.
+
+    Returns:
+        Name to (n, ...) on the CPU.
+    """
+    return _extracted(model, [pipeline(frame, imgs, boxes, objects)])
+
+
 def _measured(
     found: Iterable[tuple[int, list[np.ndarray], np.ndarray, np.ndarray]],
     pipeline: TubePipeline,

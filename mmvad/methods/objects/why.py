@@ -173,8 +173,8 @@ def explain(
     ]
     for name, term in model.scorer.terms.items():
         weight = weights.get(name, 0.0)
-        said = _said(term, values[term.of], boxes, origins, _readings(model, term.of))
-        for i, (record, more) in enumerate(zip(records, said, strict=True)):
+        told = said(term, values[term.of], boxes, origins, readings_of(model, term.of))
+        for i, (record, more) in enumerate(zip(records, told, strict=True)):
             surprisal, total = float(surprisals[name][i]), float(sums[i])
             share = float(added[name][i]) / total if name in added and total > 0 else 0.0
             record['terms'][name] = dict(
@@ -218,18 +218,30 @@ def _rate(videos: VideoDataset, video: str) -> float | None:
     return source.fps if source.in_order else None
 
 
-def _said(
+def said(
     term: ScoreTerm,
     values: Tensor,
     boxes: Sequence[np.ndarray],
     origins: ObjectOrigins | None,
     readings: Sequence[Reading],
 ) -> list[dict[str, Any]]:
-    """What a term says of each object beside its surprisal."""
-    said: list[dict[str, Any]] = [{} for _ in boxes]
+    """What a term says of each object beside its surprisal.
+
+    Args:
+        term: The term.
+        values: (n, ...) of the quantity it looks at.
+        boxes: Of the n objects, xyxy, pixels.
+        origins: Where the training objects are from; None: not known.
+        readings: What the numbers of the quantity mean, see :func:`readings_of`.
+
+    Returns:
+        Of each object, where they are known: ``nearest``, ``heat`` and ``values``; see
+        :func:`write_why`.
+    """
+    told: list[dict[str, Any]] = [{} for _ in boxes]
     nearest, parts = term.nearest(values, _NEAREST), term.parts(values)
     if nearest is not None and origins is not None:
-        for more, distances, numbers in zip(said, *(f.tolist() for f in nearest), strict=True):
+        for more, distances, numbers in zip(told, *(f.tolist() for f in nearest), strict=True):
             places = [origins.place(number) for number in numbers]
             more['nearest'] = [
                 dict(
@@ -246,18 +258,18 @@ def _said(
         # Cells of a square grid, from left to right and from top to bottom.
         if parts.ndim == 3 and isqrt(parts.shape[1]) ** 2 == parts.shape[1]:
             side = isqrt(parts.shape[1])
-            for more, cells in zip(said, parts.sum(axis=2), strict=True):
+            for more, cells in zip(told, parts.sum(axis=2), strict=True):
                 more['heat'] = np.round(cells.reshape(side, side).astype(float), 4).tolist()
     if values.ndim == 2 and len(readings) == values.shape[1]:
         usual = _usual(term, boxes, origins)
-        for i, more in enumerate(said):
+        for i, more in enumerate(told):
             more['values'] = _told(
                 readings,
                 values[i].float().cpu().numpy(),
                 None if usual is None else usual[i],
                 None if parts is None else parts[i],
             )
-    return said
+    return told
 
 
 def _usual(
@@ -291,7 +303,7 @@ def _told(
     return told
 
 
-def _readings(model: ObjectVAD, quantity: str) -> Sequence[Reading]:
+def readings_of(model: ObjectVAD, quantity: str) -> Sequence[Reading]:
     """What the numbers of a quantity say; empty where nobody does."""
     cfg = model.tube.measure.get(quantity)
     # Not all are built: some take a detector's files.
