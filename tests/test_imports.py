@@ -29,8 +29,9 @@ SIDE = {
     'visualization',
 }
 ALLOWED = {
-    '': {'compat', 'version'},
+    '': {'compat', 'stack', 'version'},
     'compat': {'registry'},
+    'stack': set(),
     'version': set(),
     # What tools do around their work.
     'cli': {'version'},
@@ -38,7 +39,7 @@ ALLOWED = {
     'registry': set(),
     'structures': set(),
     'evaluation.functional': set(),
-    'proposals': GROUND,
+    'proposals': GROUND | {'stack'},
     'anomalies': GROUND,
     'motion': GROUND,
     'captions': GROUND | {'motion'},

@@ -25,6 +25,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmvad.stack import require_operators
 from mmvad.structures import load_fitting_weights, read_weights
 from mmvad.structures.onnx_graph import check_runtime
 
@@ -84,6 +85,7 @@ class MMDetDetector:
         runtime: str = 'torch',
     ) -> None:
         check_runtime(runtime)
+        require_operators()
         # Here, so that other proposers and stored proposals work without mmdet.
         from mmdet.apis import init_detector
         from mmdet.utils import get_test_pipeline_cfg
