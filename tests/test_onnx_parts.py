@@ -157,6 +157,16 @@ def test_the_inferencer_gives_the_same_scores(finished, plaza, by_torch, monkeyp
     assert set(asked) == {'patterns', 'errors'}
 
 
+def test_the_tool_for_videos_takes_the_runtime(finished, plaza, by_torch, tmp_path):
+    command = [sys.executable, REPO / 'tools/infer.py', finished / 'localvad.pth']
+    command += [plaza / 'testing/frames', '--runtime', 'onnx', '--device', 'cpu']
+    command += ['--out-dir', tmp_path]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    scores = np.load(tmp_path / 'scores/00.npy', allow_pickle=False)
+    np.testing.assert_allclose(scores, by_torch[0].scores, rtol=1e-3, atol=1e-3)
+
+
 def test_a_model_keeps_its_runtime_when_it_is_moved_copied_or_given_weights(finished):
     model = init_model(finished / 'localvad.pth', 'cpu', runtime='onnx')
     item = dict(inputs=noise((2, 6, 5, 32, 32), grey=True))
@@ -174,7 +184,7 @@ def test_a_model_keeps_its_runtime_when_it_is_moved_copied_or_given_weights(fini
         VADInferencer(moved, runtime='onnx')
 
 
-def test_detectors_of_a_config_get_the_runtime(finished):
+def test_detectors_of_a_config_get_the_runtime():
     cfg = tiny_config('data', 'work', name='plaza', method='objects')
     cfg.model.tube.measure.tokens = dict(type='MeasureTokens', config='a.py', checkpoint='b.pth')
     cfg.proposer = dict(type='MMDetProposer', config='a.py', checkpoint='b.pth')

@@ -13,6 +13,7 @@ import argparse
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad import cli
 from mmvad.apis import VADInferencer
+from mmvad.structures.onnx_graph import RUNTIMES
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -23,6 +24,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('videos', nargs='+', help='video files and folders')
     parser.add_argument('--out-dir', help='where to write the scores (default: nowhere)')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
+    parser.add_argument(
+        '--runtime',
+        choices=RUNTIMES,
+        help='what computes the networks: torch, or ONNX Runtime, which gives the same scores '
+        '(default: as the model file says of its detectors, torch for the rest)',
+    )
     parser.add_argument('--batch-size', type=int, default=64, help='tubes in one forward pass')
     parser.add_argument(
         '--on-error',
@@ -34,7 +41,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> int:
-    inferencer = VADInferencer(args.model, device=args.device, batch_size=args.batch_size)
+    inferencer = VADInferencer(
+        args.model, device=args.device, batch_size=args.batch_size, runtime=args.runtime
+    )
     results = inferencer(args.videos, out_dir=args.out_dir, on_error=args.on_error)
     for result in results:
         frame = int(result.scores.argmax())
