@@ -50,7 +50,8 @@ ALLOWED = {
     # What only prepares data: nothing of the flow needs it.
     'preparation': GROUND | {'cli', 'datasets', 'evaluation.functional'},
     # The engine knows no method: neither models nor detectors nor captioners.
-    'engine': GROUND | {'datasets', 'evaluation', 'evaluation.functional', 'visualization', ''},
+    'engine': GROUND
+    | {'cli', 'datasets', 'evaluation', 'evaluation.functional', 'visualization', ''},
     # Those of one method know the engine and what methods share, never another method.
     'methods.objects': GROUND | SIDE | {'evaluation.functional', 'engine', ''},
     'methods.localvad': GROUND | SIDE | {'evaluation.functional', 'engine', 'methods.objects', ''},

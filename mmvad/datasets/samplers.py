@@ -37,7 +37,30 @@ class EpochSubsetSampler(DefaultSampler):
         order = itertools.chain.from_iterable(
             torch.randperm(size, generator=generator).tolist() for _ in range(rounds)
         )
-        order = itertools.islice(order, self.rank, self.total_size, self.world_size)
-        if not hasattr(self.dataset, 'reading_order'):
-            return order
-        return iter(self.dataset.reading_order(list(order), generator))
+        order = list(itertools.islice(order, self.total_size))
+        if hasattr(self.dataset, 'reading_order'):
+            order = self.dataset.reading_order(order, generator)
+        # Of each batch, which all processes have together, every so many samples.
+        return iter(order[self.rank :: self.world_size])
+
+
+@DATA_SAMPLERS.register_module()
+class WholeBatchSampler(DefaultSampler):
+    """All of a dataset in order, of which each process gets every so many batches: these hold the
+    same samples however many processes there are, and what is computed of them rounds alike.
+
+    Args:
+        dataset: The dataset.
+        batch_size: Samples in a batch.
+        seed: MMEngine's runner gives it to every sampler; nothing is random here.
+    """
+
+    def __init__(self, dataset: Sized, batch_size: int, seed: int | None = None) -> None:
+        super().__init__(dataset, shuffle=False, round_up=False)
+        count = len(dataset)
+        starts = range(self.rank * batch_size, count, self.world_size * batch_size)
+        self._own = [i for at in starts for i in range(at, min(at + batch_size, count))]
+        self.num_samples = len(self._own)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._own)

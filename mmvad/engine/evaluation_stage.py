@@ -46,6 +46,7 @@ class EvaluationStage(BaseStage):
     leaves = ()
     always = True
     evaluates = True
+    shared = True
     #: Whether the method scores objects, with boxes, and not whole frames.
     of_objects = True
 
@@ -128,7 +129,7 @@ class EvaluationStage(BaseStage):
         videos = job.videos('testing')
         model, dataset, floors = self.scored(job)
         # Without labels there are no figures, and a config may have inherited the place of masks.
-        wanted = videos.labels and self.of_objects
+        wanted = videos.labels and self.of_objects and job.processes.main
         found = read_regions(videos, self.min_region_area) if wanted else None
         if found is not None and found.specks:
             job.logger.info(
@@ -142,8 +143,7 @@ class EvaluationStage(BaseStage):
             test_dataloader=dict(
                 batch_size=self.batch_size,
                 num_workers=0,
-                # Rounded up, none at all would be an error.
-                sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+                sampler=dict(type='WholeBatchSampler', batch_size=self.batch_size),
                 collate_fn=pseudo_collate,
                 dataset=as_it_is(dataset),
             ),
@@ -154,8 +154,11 @@ class EvaluationStage(BaseStage):
             custom_hooks=[dict(type='ScoreFilesHook', out_dir=str(job.work_dir.root))],
         )
         # Not beside the scores of this test, should it be stopped.
-        job.work_dir.metrics.unlink(missing_ok=True)
+        if job.processes.main:
+            job.work_dir.metrics.unlink(missing_ok=True)
         figures = runner.test()
+        if not job.processes.main:
+            return figures
         seconds = dict(job.seconds(), **{self.name: round(job.folder.seconds, 1)})
         protocol = dict(self.evaluator, ground_truth=videos.ground_truth)
         if found is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from mmengine.logging import MMLogger
 
 from mmvad.datasets import VideoDataset
 from mmvad.structures import StageFolder, WorkDir
+
+from .processes import Processes
 
 SPLITS = ('training', 'testing')
 
@@ -50,6 +52,7 @@ class Job:
         seconds: Gives the seconds that each stage has taken so far.
         whole_config: All of the config, for the record.
         resume_from: Checkpoint that the user names in place of the stage's latest one.
+        processes: Those of the run; outside of a ``shared`` stage only the main one comes by.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Job:
     seconds: Callable[[], dict[str, float]]
     whole_config: Config
     resume_from: str | None = None
+    processes: Processes = field(default_factory=Processes)
 
     @property
     def path(self) -> Path:
@@ -94,7 +98,10 @@ class BaseStage(ABC):
       does not need the stage;
     - ``trains``: whether it can start from a checkpoint that the user names;
     - ``always``: whether it runs every time, complete or not;
-    - ``evaluates``: whether it makes the figures that training and testing end with.
+    - ``evaluates``: whether it makes the figures that training and testing end with;
+    - ``shared``: of several processes, whether all run it, each its part: what
+      ``job.processes.share_out`` gives it of the videos, or of each batch in training. Otherwise
+      the main process does, and the others wait.
 
     Args:
         name: Its key in the config; a subclass takes its other arguments as the config has them.
@@ -114,6 +121,7 @@ class BaseStage(ABC):
     trains: bool = False
     always: bool = False
     evaluates: bool = False
+    shared: bool = False
     #: Name of its folder below the work dir; None: that of the stage.
     folder: str | None = None
 

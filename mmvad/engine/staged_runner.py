@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from .config_check import check_config
 from .configs import RUNTIME, known_keys, resolve_references
 from .flow import Flow, Step
 from .guard import guarded, make_work_dir, refuse_lost_lines
+from .processes import join
 from .stage import SPLITS, BaseStage, Job, Output, part_of, plain
 from .trainer import check_resumable
 
@@ -87,11 +89,11 @@ class StagedRunner:
     """
 
     def __init__(self, cfg: Config | ConfigDict) -> None:
-        if cfg.get('launcher', 'none') != 'none':
-            raise ValueError(
-                f'launcher: staged configs run in one process, got {cfg.launcher!r}; '
-                'train the models of a single stage with an ordinary MMEngine config instead'
-            )
+        self.processes = join(cfg.get('launcher') or 'none')
+        with self.processes.together():
+            self._set_up(cfg)
+
+    def _set_up(self, cfg: Config | ConfigDict) -> None:
         # MMEngine keeps loggers and the like by name, for the life of the process.
         self.name = f'{Path(getattr(cfg, "filename", None) or "staged").stem}_{time.time_ns()}'
         # Bare type names in the config are mmvad's.
@@ -126,10 +128,11 @@ class StagedRunner:
             self._config(stage)
             stage.check(cfg)
         self.digests = FileDigests(self.work_dir.digests)
-        datasets = {split: self.videos(split) for split in self.splits}
-        for videos in datasets.values():
-            leave_out_broken(videos, self.work_dir, self.digests)
-            videos.labels  # noqa: B018
+        with self.processes.main_first():
+            datasets = {split: self.videos(split) for split in self.splits}
+            for videos in datasets.values():
+                leave_out_broken(videos, self.work_dir, self.digests)
+                videos.labels  # noqa: B018
         remarks = [
             (split, *item) for split in datasets for item in datasets[split].remarks().items()
         ]
@@ -183,8 +186,7 @@ class StagedRunner:
             check_resumable(resume_from)
         for name in self.flow.left_out if only is None else ():
             self.logger.info(f'Stage {name}: the config names no test_dataset, skipped')
-        with guarded(self.work_dir, self.logger):
-            self._dump_config()
+        with self._at_work():
             return self._run(steps, resume_from)
 
     def test(self) -> dict[str, float]:
@@ -205,13 +207,24 @@ class StagedRunner:
         if not finals:
             raise ValueError('stages: none makes figures, so there is nothing to test')
         held = [stage for stage in self.flow.stages if stage.in_model]
-        with guarded(self.work_dir, self.logger):
-            self._dump_config()
+        with self._at_work():
             for stage in held:
                 stage.check_model(self._config(stage), path)
                 content = stage.content(path) or self.digests.of([path])
                 self._outputs[stage.name] = Output(path, content)
             return self._run(self.flow.behind(finals, cut=[stage.name for stage in held]))
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Others are kept out of the work dir, and all processes come to the end or none."""
+        own = guarded(self.work_dir, self.logger) if self.processes.main else nullcontext()
+        with own, self.processes.together():
+            # The lock is held, and what a killed run left is removed.
+            self.processes.wait()
+            if self.processes.main:
+                self._dump_config()
+            yield
+        self.processes.leave()
 
     # ---------------------------------------------------------------- steps
 
@@ -223,7 +236,8 @@ class StagedRunner:
 
     def _run(self, steps: Iterable[Step], resume_from: str | None = None) -> dict[str, float]:
         steps = list(steps)
-        self._prepare(steps, resume_from)
+        with self.processes.main_first():
+            self._prepare(steps, resume_from)
         figures: dict[str, float] = {}
         for step in steps:
             result = self._run_step(step, resume_from)
@@ -246,7 +260,7 @@ class StagedRunner:
             again = stage.always or resume_from is not None
             if again or open_needs or not self._folder(step).complete:
                 to_run.add(step.name)
-                if stage.name not in ready:
+                if stage.name not in ready and (stage.shared or self.processes.main):
                     stage.prepare(config)
                     ready.add(stage.name)
 
@@ -264,16 +278,21 @@ class StagedRunner:
             )
 
     def _run_step(self, step: Step, resume_from: str | None) -> dict[str, Any] | None:
-        folder, stage = self._folder(step), step.stage
+        with self.processes.main_first():
+            # What files hold is read once, and remembered.
+            folder, stage = self._folder(step), step.stage
         if stage.given(self._config(stage)):
             if step.name not in self._checked:
                 stage.check_given(self._job(step, folder, resume_from))
             self.logger.info(f'Stage {step.name}: given ({folder.path})')
             return None
-        if not stage.always and folder.complete and resume_from is None:
+        complete = self.processes.from_main(lambda: folder.complete)
+        if not stage.always and complete and resume_from is None:
             self.logger.info(f'Stage {step.name}: complete, skipped ({folder.path})')
             return None
-        if damaged := folder.damaged if folder.finished else []:
+        if damaged := self.processes.from_main(
+            lambda: [str(path) for path in folder.damaged] if folder.finished else []
+        ):
             self.logger.warning(
                 f'Stage {step.name}: {damaged[0]} and {len(damaged) - 1} other files are gone or '
                 'not what they were; made again'
@@ -286,20 +305,25 @@ class StagedRunner:
                 f'Stage {step.name}: goes on from {resume_from}; what comes out counts as made by '
                 'the present settings'
             )
-        if stale := folder.open():
+        if stale := self.processes.from_main(lambda: str(folder.open() or '')):
             self.logger.warning(f'Stage {step.name}: output of other settings moved to {stale}')
             if resume_from is not None and Path(resume_from).is_relative_to(folder.path):
-                resume_from = str(stale / Path(resume_from).relative_to(folder.path))
+                resume_from = str(Path(stale) / Path(resume_from).relative_to(folder.path))
         try:
-            result = stage.run(self._job(step, folder, resume_from))
+            result = None
+            if stage.shared or self.processes.main:
+                result = stage.run(self._job(step, folder, resume_from))
+            self.processes.wait()
         except BaseException as error:
-            if stale and folder.put_back(stale):
+            if self.processes.main and stale and folder.put_back(Path(stale)):
                 self.logger.warning(f'Stage {step.name}: did not start; {stale} is back in place')
             # MMEngine's own files: the system names none of them.
             if isinstance(error, OSError) and (full := NoSpaceError.of(error, folder.path)):
                 raise full from error
             raise
-        folder.finish(**resumed, **({} if stage.evaluates else result or {}))
+        if self.processes.main:
+            folder.finish(**resumed, **({} if stage.evaluates else result or {}))
+        self.processes.wait()
         self._outputs.pop(step.name, None)
         self.logger.info(f'Stage {step.name}: done in {folder.seconds:.0f} s')
         return result
@@ -320,6 +344,7 @@ class StagedRunner:
             resume_from=resume_from,
             seconds=self._seconds,
             whole_config=self._whole_config(),
+            processes=self.processes,
         )
 
     def _config(self, stage: BaseStage) -> dict[str, Any]:
@@ -349,7 +374,8 @@ class StagedRunner:
         path = self.work_dir.stage(stage.folder, step.split)
         # What is made every time is never of other settings.
         key = stage.name if stage.always else key
-        return StageFolder(path, key, stage.leaves, stage.hashed, stage.editable)
+        main = self.processes.main
+        return StageFolder(path, key, stage.leaves, stage.hashed, stage.editable, notes=main)
 
     def _training_hooks(self) -> dict[str, Any]:
         hooks = plain(self.cfg.get('default_hooks')) or {}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
+from mmengine.dist import master_only
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, is_model_wrapper
@@ -22,8 +25,10 @@ from mmvad.registry import OPTIM_WRAPPERS, OPTIMIZERS, RUNNERS
 from mmvad.structures import StageFolder, atomic_path, load_fitting_weights, read_checkpoint
 from mmvad.structures.downloads import is_url
 
+from .batch_norm import shared_batch_norm
 from .guard import file_handlers, refuse_lost_lines
 from .hooks import build_buffers
+from .processes import Processes
 from .stage import BaseStage, Job, plain
 
 # What MMEngine's runner reads of a checkpoint when it goes on.
@@ -44,6 +49,7 @@ class WholeCheckpointRunner(Runner):
         refuse_lost_lines(logger)
         return logger
 
+    @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         with atomic_path(Path(out_dir) / filename) as tmp:
             super().save_checkpoint(out_dir, tmp.name, *args, **kwargs)
@@ -120,12 +126,27 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return max(numbered, default=(0, None))[1]
 
 
-def build_runner(job: Job, model: BaseModel, **kwargs: Any) -> Runner:
+def build_runner(
+    job: Job, model: BaseModel, training: Processes | None = None, **kwargs: Any
+) -> Runner:
     """A runner in the job's folder, with what the config says of runners in general.
 
     What it logs also stands in the log of the whole run.
+
+    Args:
+        job: Of the stage.
+        model: To train or to test.
+        training: The processes that train it together.
+        kwargs: Of MMEngine's runner.
     """
     runtime = job.runtime
+    if training is not None and training.count > 1:
+        # What MMEngine makes of a launcher: the model is wrapped. The processes are joined already.
+        kwargs['launcher'] = 'pytorch'
+        devices = [torch.cuda.current_device()] if torch.cuda.is_available() else None
+        # Batch norm, the only buffers that change, is the same in all.
+        wrapper = dict(type='MMDistributedDataParallel', device_ids=devices)
+        kwargs['model_wrapper_cfg'] = dict(wrapper, broadcast_buffers=False)
     runner = WholeCheckpointRunner(
         model=model,
         work_dir=str(job.path),
@@ -164,17 +185,51 @@ class NoteSeconds(Hook):
         self.folder.checkpoint()
 
 
+def share_batches(loader: dict[str, Any], count: int, where: str, samples: int) -> None:
+    """Change a loader's config so that ``count`` processes have its batches together, the same ones
+    as one process.
+
+    Args:
+        loader: Of the config; its ``batch_size`` is that of all processes.
+        count: Processes.
+        where: Key of the stage, for the message.
+        samples: Of the dataset.
+
+    Raises:
+        ValueError: If a batch does not part evenly.
+    """
+    if count == 1:
+        return
+    size = loader['batch_size']
+    if size % count:
+        raise ValueError(
+            f'{where}.train_dataloader.batch_size: {size} is what all processes have together; '
+            f'expected a multiple of their number, {count}'
+        )
+    loader['batch_size'] = size // count
+    sampler = loader['sampler']
+    plain_shuffle = sampler.get('type') == 'DefaultSampler' and sampler.get('shuffle', True)
+    if plain_shuffle and loader.get('drop_last') and samples >= size:
+        # The same order; MMEngine's would fill up what is left of the last batch, which is dropped.
+        seed = sampler.get('seed')
+        loader['sampler'] = dict(
+            type='EpochSubsetSampler', num_samples=samples // size * size, seed=seed
+        )
+
+
 class TrainingStage(BaseStage):
     """A stage that trains a model: a subclass gives model and dataset to :meth:`train`.
 
     Args:
         name: Of the stage.
         train_dataloader, train_cfg, optim_wrapper, param_scheduler, custom_hooks: As for MMEngine's
-            runner; the loader's ``dataset`` is what :meth:`train` is given.
+            runner; the loader's ``dataset`` is what :meth:`train` is given, and its ``batch_size``
+            that of all processes together.
     """
 
     seeded = True
     trains = True
+    shared = True
 
     def __init__(
         self,
@@ -235,10 +290,13 @@ class TrainingStage(BaseStage):
         loader = dict(self.train_dataloader, dataset=as_it_is(dataset))
         loader['sampler'] = dict(loader.get('sampler') or dict(type='DefaultSampler', shuffle=True))
         loader['sampler'].setdefault('seed', job.seed)
+        share_batches(loader, job.processes.count, f'stages.{self.name}', len(dataset))
         resume_from = job.resume_from or latest_checkpoint(job.path)
+        job.processes.wait()
         runner = build_runner(
             job,
             model,
+            job.processes,
             train_dataloader=loader,
             custom_hooks=[
                 dict(type='SafeCheckpointHook'),
@@ -257,7 +315,8 @@ class TrainingStage(BaseStage):
                 f'than the {len(dataset)} samples there are, and drop_last leaves no batch; '
                 'expected a smaller one'
             )
-        runner.train()
+        with shared_batch_norm(model) if job.processes.count > 1 else nullcontext():
+            runner.train()
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
                 # The weights that such a run is for, and that its checkpoints hold.

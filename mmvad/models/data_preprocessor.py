@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from mmengine.dist import get_dist_info
 from mmengine.model import BaseDataPreprocessor
 
 from mmvad.registry import MODELS
@@ -52,8 +53,10 @@ class TubeDataPreprocessor(BaseDataPreprocessor):
         if self.bgr_to_rgb:
             crops = crops.flip(-3)
         if training and (self.brightness or self.contrast):
-            shape = (len(crops), *(1,) * (crops.ndim - 1))
-            change = torch.rand(2, *shape, device=crops.device) * 2 - 1
+            # Of several processes, each has every so many of the batch that one would have.
+            rank, count = get_dist_info()
+            shape = (count * len(crops), *(1,) * (crops.ndim - 1))
+            change = torch.rand(2, *shape, device=crops.device)[:, rank::count] * 2 - 1
             centre = crops.mean(dim=tuple(range(1, crops.ndim)), keepdim=True)
             crops = (crops - centre) * (1 + self.contrast * change[0]) + centre
             crops = crops + self.brightness * change[1]

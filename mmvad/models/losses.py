@@ -11,9 +11,11 @@ Shape letters:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -33,6 +35,30 @@ def query_similarity(image: Tensor, text: Tensor) -> Tensor:
     image = F.normalize(image, dim=-1)
     text = F.normalize(text, dim=-1)
     return torch.einsum('iqe,cne->nicq', image, text).amax(dim=-1)
+
+
+def whole_batch(part: Tensor) -> Tensor:
+    """The batch of all processes, (count * B, ...), of a part (B, ...) that is as large in each.
+
+    The gradient of a part is that of the losses of all processes. These are the same, so that the
+    mean that distributed training takes over processes is the gradient of one.
+    """
+    return part if get_world_size() == 1 else _WholeBatch.apply(part)
+
+
+class _WholeBatch(torch.autograd.Function):
+    """torch's own all_gather takes gradients of any strides for contiguous ones, with gloo."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        ctx.size = len(part)
+        return torch.cat(all_gather(part.contiguous()))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous().clone()
+        all_reduce(gradient)
+        return gradient.split(ctx.size)[get_rank()]
 
 
 def identical_captions(tokens: Tensor) -> Tensor:
@@ -93,7 +119,7 @@ def alignment_accuracy(similarity: Tensor, same: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class ImageTextContrastiveLoss(BaseModule):
-    """Eq. 1 over a learnable temperature.
+    """Eq. 1 over a learnable temperature, and over the batch of all processes together.
 
     Templates make many captions of a batch identical, and a one-hot diagonal would call them
     negatives of each other: with ``targets='shared'`` they share the target.
@@ -145,6 +171,8 @@ class ImageTextContrastiveLoss(BaseModule):
         # good once it has left.
         with torch.no_grad():
             self.log_scale.clamp_(*self.log_scale_range)
+        # Of several processes, each has a part of the batch and sees the whole of it.
+        image, text, tokens = whole_batch(image), whole_batch(text), whole_batch(tokens)
         similarity = query_similarity(image, text)
         same = identical_captions(tokens)
         shared = same if self.targets == 'shared' else None

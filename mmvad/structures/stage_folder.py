@@ -28,6 +28,7 @@ class StageFolder:
             them, and the manifest holds checksums only, by which changes show: for output so large
             that a hash takes long.
         editable: Whether people may change the files: they then count as they are.
+        notes: Whether :meth:`checkpoint` writes: of several processes only one does.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class StageFolder:
         leaves: Sequence[str] = ('**/*',),
         hashed: bool = True,
         editable: bool = False,
+        notes: bool = True,
     ) -> None:
         self.path = Path(path)
         self.key = key
         self.leaves = tuple(leaves)
         self.hashed = hashed
         self.editable = editable
+        self.notes = notes
         self._started, self._seconds = time.monotonic(), 0.0
 
     @property
@@ -183,10 +186,11 @@ class StageFolder:
 
     def checkpoint(self) -> None:
         """Note the seconds spent so far, so that a killed stage still counts them."""
-        write_json(
-            self.path / MANIFEST,
-            dict(key=self.key, complete=False, seconds=round(self.seconds, 2)),
-        )
+        if self.notes:
+            write_json(
+                self.path / MANIFEST,
+                dict(key=self.key, complete=False, seconds=round(self.seconds, 2)),
+            )
 
     @property
     def seconds(self) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from mmvad.captions import BaseCaptioner
 from mmvad.datasets import VideoDataset, sweep
 from mmvad.engine import BaseStage, Job
+from mmvad.engine.processes import Processes
 from mmvad.engine.progress import progress
 from mmvad.methods.objects.tubes import load_tubes, tube_fields
 from mmvad.registry import CAPTIONERS, STAGES
@@ -46,6 +47,7 @@ class CaptionsStage(BaseStage):
     optional = config[1:]
     reads_frames = 'training'
     editable = True
+    shared = True
 
     def __init__(self, name: str, fit_frames: int = 200) -> None:
         super().__init__(name)
@@ -73,6 +75,7 @@ class CaptionsStage(BaseStage):
             job.folder,
             TubeSpec.of(tube_fields(job.config)),
             self.fit_frames,
+            job.processes,
         )
 
 
@@ -83,6 +86,7 @@ def generate_captions(
     folder: StageFolder,
     spec: TubeSpec,
     fit_frames: int,
+    processes: Processes | None = None,
 ) -> None:
     """Describe every training tube, as it is and fast-forwarded.
 
@@ -93,7 +97,37 @@ def generate_captions(
         folder: Where the files go.
         spec: What a tube is; a captioner may look at as many frames.
         fit_frames: See :class:`CaptionsStage`.
+        processes: Among which the videos are shared out.
     """
+    processes = processes or Processes()
+    with processes.main_first():
+        _fit(videos, captioner, tubes, folder, spec, fit_frames)
+    total = len(spec.strides) * sum(map(len, tubes.values()))
+    with progress('captions', 'tubes', total) as bar:
+        for stride, video in processes.share_out(list(product(spec.strides, tubes))):
+            video_tubes = tubes[video]
+            path = captions_path(folder.path, video, stride)
+            if path.exists():
+                bar.update(len(video_tubes))
+                continue
+            captions = []
+            samples = _frame_objects(videos, video, video_tubes, spec.steps, stride)
+            for described in captioner.captions(samples):
+                captions += described
+                bar.update(len(described))
+            write_captions(path, video_tubes, captions)
+            folder.checkpoint()
+
+
+def _fit(
+    videos: VideoDataset,
+    captioner: BaseCaptioner,
+    tubes: Mapping[str, ObjectTubes],
+    folder: StageFolder,
+    spec: TubeSpec,
+    fit_frames: int,
+) -> None:
+    """Fit a captioner, or take what an earlier fit left; see :func:`generate_captions`."""
     state = folder.path / 'captioner.json'
     if state.exists():
         try:
@@ -110,20 +144,6 @@ def generate_captions(
             for sample in _frame_objects(videos, video, tubes[video], spec.steps, stride, every)
         )
         write_json(state, captioner.state())
-    total = len(spec.strides) * sum(map(len, tubes.values()))
-    with progress('captions', 'tubes', total) as bar:
-        for stride, (video, video_tubes) in product(spec.strides, tubes.items()):
-            path = captions_path(folder.path, video, stride)
-            if path.exists():
-                bar.update(len(video_tubes))
-                continue
-            captions = []
-            samples = _frame_objects(videos, video, video_tubes, spec.steps, stride)
-            for described in captioner.captions(samples):
-                captions += described
-                bar.update(len(described))
-            write_captions(path, video_tubes, captions)
-            folder.checkpoint()
 
 
 def _frame_objects(

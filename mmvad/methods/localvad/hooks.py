@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -26,7 +27,7 @@ class PredictionHook(Hook):
         self.batch_size = batch_size
 
     def after_train_epoch(self, runner: Runner) -> None:
-        model = runner.model
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.eval()
         sums: dict[str, float] = {}
         for batch in self.patterns.split(self.batch_size):

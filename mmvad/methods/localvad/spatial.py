@@ -58,7 +58,8 @@ class BranchesStage(TrainingStage):
         model.to(memory_format=torch.channels_last)
         self.train(job, model, self.dataset(job, model.text_length))
         model.drop_text()
-        save_part(model, 'spatial', self.output(job.path))
+        if job.processes.main:
+            save_part(model, 'spatial', self.output(job.path))
 
 
 @STAGES.register_module()

@@ -63,4 +63,5 @@ class TemporalStage(TrainingStage):
         patterns = measured['patterns']
         model.fit_statistics(patterns[~held_out])
         self.train(job, model, dataset, hooks=[PredictionHook(patterns[held_out])])
-        save_part(model, 'temporal', self.output(job.path))
+        if job.processes.main:
+            save_part(model, 'temporal', self.output(job.path))

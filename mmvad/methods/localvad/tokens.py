@@ -31,6 +31,7 @@ class TokensStage(BaseStage):
     optional = config[1:]
     reads_frames = 'training'
     hashed = False
+    shared = True
 
     def check(self, cfg: Config) -> None:
         tokens = TubeSpec.of(cfg.model.tube).tokens

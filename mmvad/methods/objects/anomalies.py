@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class AnomaliesStage(BaseStage):
     reads_frames = 'training'
     seeded = True
     hashed = False
+    shared = True
 
     def __init__(
         self, name: str, kinds: Mapping[str, dict] | None = None, moments: int = 120
@@ -101,26 +103,35 @@ class AnomaliesStage(BaseStage):
                 f'{before} frames before and {depth} after it, which anomalies are made of'
             )
         places = np.concatenate([_places(held) for held in tubes.values()])
+
+        @lru_cache(1)
+        def background(video: str) -> np.ndarray:
+            return median_frame(videos.source(video))
+
+        def clips_of(video: str, frame: int) -> _Clips:
+            seed = (job.seed, zlib.crc32(video.encode()), frame)
+            source, held = videos.source(video), tubes[video]
+            return _Clips(self.kinds, source, held, frame, background(video), places, depth, seed)
+
         with progress('anomalies', 'moments', sum(map(len, wanted.values()))) as bar:
-            for video, frames in wanted.items():
+            for video in job.processes.share_out(list(wanted)):
+                frames = wanted[video]
                 path = tubes_path(job.path, video)
                 if path.exists():
                     bar.update(len(frames))
                     continue
-                source, parts = videos.source(video), []
+                parts = []
                 if proposer is not None:
-                    proposer.start(source)
-                background = median_frame(source) if len(frames) else None
-                for frame in frames:
-                    seed = (job.seed, zlib.crc32(video.encode()), int(frame))
-                    clips = _Clips(
-                        self.kinds, source, tubes[video], frame, background, places, depth, seed
-                    )
-                    parts.append(_measured(clips, proposer, model, video, int(frame)))
-                    _keep_examples(clips, job.path / 'examples')
+                    proposer.start(videos.source(video))
+                for frame in map(int, frames):
+                    clips = clips_of(video, frame)
+                    parts.append(_measured(clips, proposer, model, video, frame))
                     bar.update(1)
                 AlteredMoments.joined(parts, model.measurements).save(path)
                 job.folder.checkpoint()
+        job.processes.wait()
+        if job.processes.main:
+            _write_examples(job.path, list(wanted), clips_of)
 
     def _moments(
         self, tubes: Mapping[str, ObjectTubes], before: int, after: int, seed: int
@@ -249,25 +260,44 @@ def _measured(
     )
 
 
-def _keep_examples(clips: _Clips, folder: Path) -> None:
-    """A picture a kind of the first moments, side by side, what is wrong framed in red."""
-    for number, kind in enumerate(clips.kinds):
-        path = folder / f'{kind}.jpg'
-        if kind == UNALTERED:
-            continue
-        kept = cv2.imread(str(path)) if path.exists() else None
-        if kept is not None and kept.shape[1] >= _EXAMPLES * kept.shape[0]:
-            continue
-        frames, region = clips.clip(number)
-        image = frames[-1].copy()
-        scale = _EXAMPLE_HEIGHT / len(image)
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        corners = (region * scale).round().astype(int)
-        cv2.rectangle(image, corners[:2].tolist(), corners[2:].tolist(), (0, 0, 255), 1)
-        if kept is not None and len(kept) == len(image):
-            image = np.concatenate([kept, image], axis=1)
-        with atomic_path(path) as tmp:
-            tmp.write_bytes(cv2.imencode('.jpg', image)[1].tobytes())
+def _write_examples(
+    folder: Path, videos: Sequence[str], clips_of: Callable[[str, int], _Clips]
+) -> None:
+    """A picture a kind of its first moments, side by side, what is wrong framed in red.
+
+    Args:
+        folder: Of the stage, where every video's moments are.
+        videos: In their order.
+        clips_of: Makes the clips of a video's frame.
+    """
+    picked: dict[tuple[str, int], list[str]] = {}
+    left: dict[str, int] = {}
+    for video in videos:
+        made = AlteredMoments.load(tubes_path(folder, video), ())
+        for kind, frame in zip(made.kinds.tolist(), made.frames.tolist(), strict=True):
+            if kind != UNALTERED and left.setdefault(kind, _EXAMPLES):
+                left[kind] -= 1
+                picked.setdefault((video, frame), []).append(kind)
+    pictures: dict[str, list[np.ndarray]] = {}
+    for (video, frame), kinds in picked.items():
+        clips = clips_of(video, frame)
+        for kind in kinds:
+            pictures.setdefault(kind, []).append(_picture(*clips.clip(clips.kinds.index(kind))))
+    for kind, row in pictures.items():
+        with atomic_path(folder / 'examples' / f'{kind}.jpg') as tmp:
+            tmp.write_bytes(cv2.imencode('.jpg', np.concatenate(row, axis=1))[1].tobytes())
+
+
+def _picture(frames: Sequence[np.ndarray], region: np.ndarray) -> np.ndarray:
+    """The last frame of a clip, with what is wrong framed."""
+    image = frames[-1].copy()
+    scale = _EXAMPLE_HEIGHT / len(image)
+    # Of one height whatever the rounding, so that they stand side by side.
+    size = (max(1, round(image.shape[1] * scale)), _EXAMPLE_HEIGHT)
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    corners = (region * scale).round().astype(int)
+    cv2.rectangle(image, corners[:2].tolist(), corners[2:].tolist(), (0, 0, 255), 1)
+    return image
 
 
 def _depth(model: ObjectVAD) -> int:

@@ -53,6 +53,7 @@ class FeaturesStage(BaseStage):
     optional = MEASURED
     reads_frames = '{split}'
     hashed = False
+    shared = True
     speed_only = ('num_workers',)
 
     def __init__(self, name: str, batch_size: int = 64, num_workers: int = 0) -> None:
@@ -95,17 +96,17 @@ def store_measurements(
     Raises:
         NoSpaceError: If there is not enough room.
     """
-    todo = {}
-    for video in tubes:
-        paths = {name: measurement_path(job.path, name, video) for name in names}
-        if not all(path.exists() for path in paths.values()):
-            todo[video] = paths
+    files_of = {v: {n: measurement_path(job.path, n, v) for n in names} for v in tubes}
+    # As the main process sees it: others may have begun when this one looks.
+    todo = job.processes.from_main(
+        lambda: [v for v, files in files_of.items() if not all(p.exists() for p in files.values())]
+    )
     total, left = (sum(len(tubes[video]) for video in some) for some in (tubes, todo))
     told = False
     with progress(job.name.partition('/')[0], 'tubes', total) as bar:
         bar.update(total - left)
-        for video, paths in todo.items():
-            held = tubes[video]
+        for video in job.processes.share_out(todo):
+            held, paths = tubes[video], files_of[video]
             with ExitStack() as stack:
                 files = {n: stack.enter_context(atomic_path(path)) for n, path in paths.items()}
                 arrays: dict[str, np.ndarray] = {}

@@ -30,6 +30,7 @@ class TubesStage(BaseStage):
     config = ('proposer', 'model.tube.window', 'model.tube.horizon')
     optional = config[1:]
     reads_frames = '{split}'
+    shared = True
     folder = 'proposals'
 
     def __init__(self, name: str, train_stride: int = 1) -> None:
@@ -77,7 +78,7 @@ class TubesStage(BaseStage):
         wanted = {v: len(range(first, n, stride)) for v, n in videos.lengths.items()}
         with progress('boxes', 'frames', sum(wanted.values())) as bar:
             proposer.fit([videos.source(video) for video in videos.lengths])
-            for video in videos.lengths:
+            for video in job.processes.share_out(list(videos.lengths)):
                 path = tubes_path(job.path, video)
                 if path.exists():
                     bar.update(wanted[video])
@@ -92,6 +93,7 @@ class TubesStage(BaseStage):
                     lambda text, path=source.path: job.logger.warning(f'{path}: {text}'),
                 ).save(path)
                 job.folder.checkpoint()
+        job.processes.wait()
         tubes = load_tubes(job)
         count = sum(map(len, tubes.values()))
         job.logger.info(f'Stage {job.name}: {count} tubes in {len(tubes)} videos')
