@@ -22,6 +22,7 @@ from mmvad.preparation.doctor import CannotExamine, examine
 from mmvad.preparation.doctor.findings import Seen
 from mmvad.preparation.doctor.frames import examine_frames
 from mmvad.preparation.doctor.listing import Entry
+from mmvad.visualization import write_video
 
 TOOL = Path(__file__).parents[1] / 'tools' / 'dataset_doctor.py'
 SIZE = (24, 32)
@@ -626,8 +627,52 @@ def test_what_cannot_be_examined_is_said(tree):
         examine(tree / 'twice.json')
     with pytest.raises(CannotExamine, match='none.json: no such annotation file'):
         examine(tree / 'none.json')
-    with pytest.raises(CannotExamine, match='cannot be read: Is a directory'):
-        examine(tree)
+    (tree / 'empty').mkdir()
+    with pytest.raises(CannotExamine, match='empty: holds no images, no videos and no folders'):
+        examine(tree / 'empty')
+    with pytest.raises(CannotExamine, match='root goes with an annotation file'):
+        examine(tree, root=tree)
+
+
+def test_plain_folders(tmp_path):
+    """As a recorder leaves them: no list, no labels, a folder a day; a folder of frames beside."""
+
+    def film(name, count, size=(48, 64), fps=25, seed=0):
+        rng = np.random.default_rng(seed)
+        pictures = (rng.integers(0, 255, (*size, 3), np.uint8) for _ in range(count))
+        write_video(pictures, tmp_path / name, fps)
+
+    film('monday/a.mp4', 8)
+    film('monday/b.mp4', 9, fps=15, seed=1)
+    film('tuesday/a.mp4', 7, size=(60, 80), seed=2)
+    (tmp_path / 'frames/c').mkdir(parents=True)
+    for number in (1, 2, 4):
+        picture = np.full((48, 64, 3), 60 * number, np.uint8)
+        picture[:9] = 9
+        cv2.imwrite(str(tmp_path / f'frames/c/{number}.png'), picture)
+    report = examine(tmp_path)
+    assert [one.video for one in report.seen] == ['frames/c', 'monday/a', 'monday/b', 'tuesday/a']
+    assert [one.frames for one in report.seen] == [3, 8, 9, 7]
+    assert report.summary['sizes'] == {'48 x 64': 3, '60 x 80': 1}
+    found = {(f.severity, f.check, f.video) for f in report.findings}
+    assert found == {
+        ('warning', 'frame size', ''), ('warning', 'frame rate', ''),
+        ('warning', 'numbers', 'frames/c'),
+    }  # fmt: skip
+    assert report.exit_code == 0 and f'{tmp_path.name}, without annotations' in report.text()
+    # Damage, a copy, and a video that is in another split as well.
+    cut = (tmp_path / 'monday/b.mp4').read_bytes()
+    (tmp_path / 'monday/b.mp4').write_bytes(cut[: len(cut) // 3])
+    shutil.copy(tmp_path / 'monday/a.mp4', tmp_path / 'monday/copy.mp4')
+    found = {(f.severity, f.check, f.video) for f in examine(tmp_path).findings}
+    assert ('error', 'decoding', 'monday/b') in found
+    assert ('warning', 'copies', 'monday/copy') in found
+    other = examine(tmp_path / 'tuesday', other=tmp_path)
+    assert ('error', 'splits', 'a') in {(f.severity, f.check, f.video) for f in other.findings}
+    done = subprocess.run(
+        [sys.executable, TOOL, tmp_path / 'tuesday'], capture_output=True, text=True, check=True
+    )
+    assert '0 errors, 0 warnings, 0 info' in done.stdout
 
 
 def test_the_tool_answers_persons_and_scripts(tree):

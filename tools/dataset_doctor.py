@@ -1,4 +1,5 @@
-"""Examine the dataset that an annotation file describes; nothing is changed.
+"""Examine the dataset that an annotation file describes, or a plain folder of videos or of folders
+of images; nothing is changed.
 
 Looks for frames that are missing, doubled or broken, labels, pixel masks and tracks that do not
 fit the frames, videos listed twice or in two splits, and counts unlike the published ones.
@@ -27,9 +28,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('ann', help='annotation file (JSON)')
+    parser.add_argument('ann', help='annotation file (JSON), or a plain folder of videos')
     parser.add_argument('--root', help="the dataset's folder (default: that of the file)")
-    parser.add_argument('--other', help='annotation file of another split, to share no video with')
+    parser.add_argument(
+        '--other', help='annotation file or folder of another split, with no video of this one'
+    )
     parser.add_argument(
         '--fast',
         action='store_true',

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mmvad.preparation.published import published_of
 
 from .findings import CannotExamine, Findings, Seen
 from .frames import examine_frames, identify
 from .ground_truth import examine_masks, examine_tracks
-from .listing import Entry, read_listing
+from .listing import Entry, read_folder, read_listing
 from .report import Report
 from .split import compare_splits, examine_split, totals
 
@@ -26,23 +27,23 @@ def examine(
     """Examine a dataset.
 
     Args:
-        file: Annotation file, see :mod:`mmvad.datasets.annotations`.
-        root: Folder of the dataset; None: that of the annotation file.
+        file: Annotation file, see :mod:`mmvad.datasets.annotations`; or a plain folder of videos,
+            or of folders of images, of which nothing is known.
+        root: Folder of the dataset; None: that of the annotation file. None with a plain folder.
         fast: Decode the first, middle and last image of folders only, and the first frame of video
             files, whose others are counted without being decoded.
-        other: Annotation file of another split, whose videos must not be in this one. Its paths
-            are below ``root`` too, if that is given, or else below its own folder.
+        other: Annotation file of another split, or its plain folder, whose videos must not be in
+            this one. Its paths are below ``root`` too, if that is given, or else below its own
+            folder.
         progress: Called with the number of videos done, of all, and the name of the next.
 
     Raises:
         CannotExamine: If there is no list of videos, or no folder.
     """
-    file = Path(file)
-    folder = Path(root) if root is not None else file.parent
-    if not folder.is_dir():
-        raise CannotExamine(f"{folder}: no such folder; expected the dataset's folder")
-    findings = Findings()
-    metainfo, entries = read_listing(file, findings)
+    file, findings = Path(file), Findings()
+    if file.is_dir() and root is not None:
+        raise CannotExamine(f'{file}: is a folder itself: root goes with an annotation file')
+    folder, metainfo, entries = _listed(file, root, findings)
     others = None if other is None else _others(Path(other), root)
 
     # Labels of another published labelling disagree with the masks, and are no mistake.
@@ -76,10 +77,21 @@ def examine(
     return Report(file, folder, fast, metainfo, entries, seen, findings)
 
 
+def _listed(
+    file: Path, root: str | Path | None, findings: Findings
+) -> tuple[Path, dict[str, Any], list[Entry]]:
+    """The folder that the videos are in, what is known of them together, and the videos."""
+    if file.is_dir():
+        return file, *read_folder(file)
+    folder = Path(root) if root is not None else file.parent
+    if not folder.is_dir():
+        raise CannotExamine(f"{folder}: no such folder; expected the dataset's folder")
+    return folder, *read_listing(file, findings)
+
+
 def _others(file: Path, root: str | Path | None) -> list[Seen]:
     """By what the videos of another split are known again; its own faults are not told."""
-    folder = Path(root) if root is not None else file.parent
-    _, entries = read_listing(file, Findings())
+    folder, _, entries = _listed(file, None if file.is_dir() else root, Findings())
     return [_identified(entry, folder) for entry in entries]
 
 

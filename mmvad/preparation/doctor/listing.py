@@ -1,4 +1,5 @@
-"""The annotation file, read so that one bad line does not hide the others."""
+"""Which videos there are: by a plain folder, or by an annotation file, read so that one bad line
+does not hide the others."""
 
 from __future__ import annotations
 
@@ -7,12 +8,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mmvad.datasets import find_videos
 from mmvad.datasets.annotations import METAINFO, VideoAnnotation, read_annotations
 from mmvad.structures.text_files import parse_json, read_text
 
 from .findings import CannotExamine, Findings, Note
 
 _NEEDED = ('video', 'path', 'num_frames')
+#: What is said in place of the split of a plain folder, whose videos have no labels.
+PLAIN = 'without annotations'
 _KNOWN = tuple(field.name for field in fields(VideoAnnotation))
 
 
@@ -83,6 +87,23 @@ def read_listing(file: Path, findings: Findings) -> tuple[dict[str, Any], list[E
             if 'named twice' not in str(error):
                 note('error', 'annotation', f'refused: {error}')
     return metainfo, entries
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], list[Entry]]:
+    """The videos below a plain folder, however deep: video files, and folders of images.
+
+    Returns:
+        ``metainfo`` and the videos, as :func:`read_listing` does; nothing is known of labels.
+
+    Raises:
+        CannotExamine: If there is none.
+    """
+    try:
+        found = find_videos(folder)
+    except (ValueError, OSError) as error:
+        raise CannotExamine(str(error)) from error
+    entries = [Entry(video, path.relative_to(folder).as_posix()) for video, path in found.items()]
+    return dict(dataset=folder.resolve().name, split=PLAIN), entries
 
 
 def _entry(name: str, row: dict[str, Any], note: Note) -> Entry:

@@ -9,7 +9,7 @@ from typing import Any
 from mmvad.preparation.published import kind_of, published_of
 
 from .findings import Findings, Seen, by, few
-from .listing import Entry
+from .listing import PLAIN, Entry
 
 #: Categories of normal videos: '', and what UCF-Crime and XD-Violence ('A') call them.
 NORMAL = re.compile(r'($|A$|(\w+_)?normal)', re.IGNORECASE)
@@ -88,6 +88,8 @@ def _counts(metainfo: dict[str, Any], entries: Sequence[Entry], findings: Findin
 
 
 def _labels(split: str, entries: Sequence[Entry], findings: Findings) -> None:
+    if split == PLAIN:
+        return
     kind = kind_of(split)
     if not kind:
         text = f'split {split!r}: neither training nor testing, labels are not checked against it'
