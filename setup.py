@@ -50,6 +50,8 @@ TENSORBOARD = ['tensorboard>=2.16']
 EXTRAS_REQUIRE = {
     'onnx': ONNX,
     'tensorboard': TENSORBOARD,
+    # The page of `mmvad report`; torch brings it as well.
+    'report': ['jinja2>=3.1'],
     'dev': [
         *ONNX,
         *TENSORBOARD,
@@ -119,7 +121,9 @@ setup(
     ],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmvad', 'mmvad.*']),
-    package_data={'mmvad': ['**/*.txt', '**/*.json', '**/*.yaml', '**/*.yml']},
+    package_data={
+        'mmvad': [f'**/*.{kind}' for kind in ('txt', 'json', 'yaml', 'yml', 'html', 'css', 'js')]
+    },
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={'console_scripts': ['mmvad = mmvad.cli:main']},

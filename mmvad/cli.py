@@ -23,6 +23,7 @@ COMMANDS = {
     'test': 'test.py',
     'infer': 'infer.py',
     'evaluate': 'evaluate.py',
+    'report': 'report.py',
     'doctor': 'dataset_doctor.py',
     'self-check': 'self_check.py',
     'extract-tubes': 'extract_tubes.py',

@@ -7,6 +7,7 @@ from .hooks import EpochSeedHook, SafeCheckpointHook
 from .score_files import ScoreFilesHook
 from .stage import BaseStage, Job, Output
 from .staged_runner import StagedRunner, build_stages
+from .tested import read_tested
 from .trainer import TrainingStage
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     'build_stages',
     'logged',
     'read_config',
+    'read_tested',
     'resolve_references',
 ]

@@ -27,6 +27,7 @@ from mmvad.visualization import VADVisualizer, video_encoder
 
 from .report import pictures, write_report
 from .stage import BaseStage, Job, plain
+from .tested import write_tested
 from .trainer import as_it_is, build_runner
 
 
@@ -156,6 +157,7 @@ class EvaluationStage(BaseStage):
         # Not beside the scores of this test, should it be stopped.
         if job.processes.main:
             job.work_dir.metrics.unlink(missing_ok=True)
+            job.work_dir.tested.unlink(missing_ok=True)
         figures = runner.test()
         if not job.processes.main:
             return figures
@@ -176,6 +178,7 @@ class EvaluationStage(BaseStage):
             rates = {name: videos.source(name).fps for name in final}
             figures |= alarm_figures(final, labels, rates, threshold)
         write_json(job.work_dir.metrics, dict(figures, seconds=seconds, protocol=protocol))
+        write_tested(job.work_dir, videos, channel, job.whole_config)
         drawn = write_report(videos, job.work_dir, metric.scored, channel, self.annotate, threshold)
         if drawn:
             job.logger.info(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Folders of a work dir that a test writes, and no stage may.
-RESERVED = ('scores', 'objects', 'plots', 'annotated', 'why')
+RESERVED = ('scores', 'objects', 'plots', 'annotated', 'why', 'report')
 
 
 def tubes_path(folder: Path, video: str) -> Path:
@@ -71,6 +71,21 @@ class WorkDir:
     def metrics(self) -> Path:
         """Figures, seconds and protocol of the last test."""
         return self.root / 'metrics.json'
+
+    @property
+    def tested(self) -> Path:
+        """Which videos the last test scored, where they were, and by which settings."""
+        return self.root / 'tested.json'
+
+    @property
+    def events(self) -> Path:
+        """What happened when, see :class:`~mmvad.structures.EventFile`."""
+        return self.root / 'events.jsonl'
+
+    @property
+    def report(self) -> Path:
+        """The folder of the page to hand on."""
+        return self.root / 'report'
 
     @property
     def videos(self) -> Path:
