@@ -74,6 +74,14 @@ def test_weights_of_the_detector_are_missed_before_boxes_are_moved_aside(copied,
     refused(copied, plaza, 'absent.pth: no such checkpoint', proposer=detector)
 
 
+def test_weights_of_what_measures_are_missed_before_tubes_are_looked_for(plaza, tmp_path):
+    seen = dict(
+        type='MeasureTokens', config='mmdet::rpn/rpn_r50_fpn_1x_coco.py', checkpoint='absent.pth'
+    )
+    refused(tmp_path, plaza, 'absent.pth: no such checkpoint', **{'model.tube.measure.seen': seen})
+    assert not (tmp_path / 'proposals').exists()
+
+
 def test_what_fails_as_it_starts_leaves_what_was_there(copied, plaza):
     """Only with its data a loader shows that no batch is full: old output is back in its place."""
     options = {'stages.spatial.train_dataloader.batch_size': 500}

@@ -82,6 +82,10 @@ class TokenTransform(BaseTransform):
             self._detector = shared_detector(**self.settings)
         return self._detector
 
+    def prepare(self) -> None:
+        """Build the detector now, so that what it lacks is told before any work."""
+        self.detector  # noqa: B018
+
     @torch.no_grad()
     def cut(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
         """The tokens of the same boxes in several frames.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from mmvad.datasets import sweep, token_names
 from mmvad.engine import BaseStage, Job
 from mmvad.methods.objects import store_measurements
+from mmvad.methods.objects.features import prepare_transforms
 from mmvad.methods.objects.tubes import load_tubes, tube_fields
 from mmvad.registry import STAGES, TRANSFORMS
 from mmvad.structures import ObjectTubes, TubeSpec
@@ -41,6 +43,9 @@ class TokensStage(BaseStage):
                 "dict(type='CutTubeTokens')"
             )
         TRANSFORMS.build(dict(tokens))
+
+    def prepare(self, config: Mapping[str, Any]) -> None:
+        prepare_transforms(config)
 
     def run(self, job: Job) -> None:
         spec, videos = TubeSpec.of(tube_fields(job.config)), job.videos('training')

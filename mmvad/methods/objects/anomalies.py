@@ -25,7 +25,7 @@ from mmvad.registry import ANOMALIES, PROPOSERS, STAGES
 from mmvad.structures import FrameObjects, ObjectTubes, atomic_path, tubes_path
 
 from .altered import UNALTERED, AlteredMoments
-from .features import MEASURED
+from .features import MEASURED, prepare_transforms
 from .sweeps import measure_tubes
 from .tubes import load_tubes, tube_fields
 
@@ -82,6 +82,7 @@ class AnomaliesStage(BaseStage):
     def prepare(self, config: Mapping[str, Any]) -> None:
         if config['proposer'] is not None:
             PROPOSERS.build(config['proposer'])
+        prepare_transforms(config)
 
     def build_model(self, job: Job) -> ObjectVAD:
         """The model that measures."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 from mmengine.device import get_device
 from torch import Tensor
 
+from mmvad.datasets import inference_pipeline
 from mmvad.engine import BaseStage, Job
 from mmvad.engine.progress import progress
 from mmvad.models import ObjectVAD
-from mmvad.registry import STAGES
+from mmvad.registry import STAGES, TRANSFORMS
 from mmvad.structures import (
     NoSpaceError,
     ObjectTubes,
+    TubeSpec,
     atomic_path,
     free_space,
     measurement_path,
@@ -61,6 +64,9 @@ class FeaturesStage(BaseStage):
         self.batch_size = batch_size
         self.num_workers = num_workers
 
+    def prepare(self, config: Mapping[str, Any]) -> None:
+        prepare_transforms(config)
+
     def build_model(self, job: Job) -> ObjectVAD:
         """The model that measures."""
         return ObjectVAD(tube_fields(job.config))
@@ -76,6 +82,15 @@ class FeaturesStage(BaseStage):
                 videos.source(video), tubes, model, video, self.batch_size, self.num_workers
             ),
         )
+
+
+def prepare_transforms(config: Mapping[str, Any]) -> None:
+    """Have the transforms of a tube build what they build late, such as a detector: it is shared,
+    and what it lacks shows before any work."""
+    for settings in inference_pipeline(TubeSpec.of(tube_fields(config))):
+        prepare = getattr(TRANSFORMS.build(settings), 'prepare', None)
+        if prepare is not None:
+            prepare()
 
 
 def store_measurements(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from reprlib import repr as brief
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import Registry
 
 from mmvad import __version__, release
@@ -23,8 +26,12 @@ from mmvad.structures.checkpoints import is_plain
 
 from .alarms import NormalScores
 
+# What a file holds, as `shaping_settings` says it.
+_HASH = re.compile('(local-dir:)?[0-9a-f]{64}')
 # Arrays of ObjectOrigins, and of NormalScores, as they are stored.
 _ORIGINS = dict(owners=np.int32, frames=np.int32, boxes=np.float32)
+# Parts of the config that name files, of which the model file notes what they hold.
+_PARTS = ('model', 'proposer')
 _NORMAL = dict(_ORIGINS, lengths=np.int32, rates=np.float32)
 
 
@@ -48,7 +55,10 @@ def write_model_file(
         origins: Where the objects are from that it was calibrated on.
         normal: Scores of normal video that it has not seen.
     """
-    meta = dict(mmvad_version=__version__, config=config_text(cfg), seed=seed)
+    parts = {name: _shape(cfg[name]) for name in _PARTS if cfg.get(name)}
+    meta = dict(
+        mmvad_version=__version__, config=config_text(cfg), seed=seed, shape=json.dumps(parts)
+    )
     if checked is not None:
         meta['self_check'] = json.dumps(checked)
     if origins is not None:
@@ -237,13 +247,27 @@ def build_model(cfg: Mapping[str, Any], path: str | Path | None = None) -> Objec
     if path is None:
         return MODELS.build(cfg['model'])
     made_by, content = read_model_file(path)
-    if difference := _difference(_shape(made_by.model), _shape(cfg['model']), 'model'):
+    there = _noted(content, path).get('model', _shape(made_by.model))
+    if difference := _difference(there, _shape(cfg['model']), 'model'):
         raise ValueError(f'{path}: made by another config: {difference}')
     return trained_model(made_by, content, path)
 
 
 def trained_model(made_by: Config, content: Mapping[str, Any], path: str | Path) -> ObjectVAD:
-    """The model in a model file that was read; ``path`` is named where its weights do not fit."""
+    """The model in a model file that was read; ``path`` is named where its weights do not fit.
+
+    Raises:
+        ValueError: If they do not, or a file that its config names holds something else by now; of
+            the proposer's, for which another may be given, this is a warning.
+    """
+    noted = _noted(content, path)
+    for part in _PARTS:
+        now = _shape(made_by[part]) if part in noted and made_by.get(part) else None
+        if key := next(_changed(noted.get(part), now, part), None):
+            text = f'{path}: {key}: the file holds something else than when the model was made'
+            if part == 'model':
+                raise ValueError(text)
+            print_log(text, 'current', logging.WARNING)
     # By the file's own config: another that is equal may have its parts in another order.
     with damage_named(f'{path}: meta.config: model', 'of arguments that it takes'):
         model = MODELS.build(made_by.model)
@@ -256,6 +280,29 @@ def _shape(model: Any) -> Any:
     return shaping_settings(model, file_digest)
 
 
+def _noted(content: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """What parts of the config said when the model was made, with what files held; empty of a file
+    that does not say."""
+    text = content['meta'].get('shape', '{}')
+    with damage_named(f'{path}: meta.shape', 'JSON of a config'):
+        noted = json.loads(text)
+    if not isinstance(noted, dict):
+        raise ValueError(f'{path}: meta.shape: not JSON of a config')
+    return noted
+
+
+def _changed(there: Any, here: Any, key: str) -> Iterator[str]:
+    """Keys at which two hashes of files differ."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in sorted(there.keys() & here.keys()):
+            yield from _changed(there[name], here[name], f'{key}.{name}')
+    elif isinstance(there, list) and isinstance(here, list):
+        for number, (one, other) in enumerate(zip(there, here, strict=False)):
+            yield from _changed(one, other, f'{key}.{number}')
+    elif there != here and all(_HASH.fullmatch(str(value)) for value in (there, here)):
+        yield key
+
+
 def _difference(there: Any, here: Any, key: str) -> str:
     """The first key in which two configs differ, in words; empty where they are equal."""
     if isinstance(there, dict) and isinstance(here, dict):
@@ -266,4 +313,6 @@ def _difference(there: Any, here: Any, key: str) -> str:
             if found := _difference(there[name], here[name], f'{key}.{name}'):
                 return found
         return ''
+    if there != here and all(_HASH.fullmatch(str(value)) for value in (there, here)):
+        return f'{key}: the file holds something else than when the model was made'
     return '' if there == here else f'{key} is {there!r} there and {here!r} here'
