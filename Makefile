@@ -25,7 +25,7 @@ MMCV_INSTALL := $(PY) -c 'import torch.utils.cpp_extension as e; exit(e.CUDA_HOM
 	MMCV_WITH_OPS=1 $(PIP_INSTALL) --no-build-isolation
 
 .DELETE_ON_ERROR:
-.PHONY: help venv test test-faults demo lint clean
+.PHONY: help venv test test-faults test-stacks demo docs lint clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -39,6 +39,13 @@ test: lint  ## Check the style and run every test
 
 test-faults: venv  ## Damaged files by the thousand, killed runs, full disks: about an hour
 	$(PY) -m pytest tests/faults
+
+# Environments of their own, made anew; none is compiled. Which stacks: tests/stacks/stacks.py.
+test-stacks:  ## Other Python versions, lowest releases and forks: install and run a small job
+	$(PYTHON) tests/stacks/run.py
+
+docs: venv  ## Build the documentation as a site in build/docs
+	$(PY) -m mkdocs build --strict --quiet
 
 demo: venv  ## Train and score LocalVAD on the built-in synthetic dataset
 	$(PY) tools/train.py configs/localvad/plaza.py --work-dir work_dirs/demo

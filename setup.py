@@ -47,13 +47,18 @@ ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 # Curves and pictures of training in TensorBoard.
 TENSORBOARD = ['tensorboard>=2.16']
 
+# The documentation as a site (make docs).
+DOCS = ['mkdocs>=1.6,<2.0']
+
 EXTRAS_REQUIRE = {
     'onnx': ONNX,
     'tensorboard': TENSORBOARD,
     # The page of `mmvad report`; torch brings it as well.
     'report': ['jinja2>=3.1'],
+    'docs': DOCS,
     'dev': [
         *ONNX,
+        *DOCS,
         *TENSORBOARD,
         'openmim>=0.3.9',
         'pytest>=8.0',
