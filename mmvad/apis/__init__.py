@@ -4,6 +4,7 @@ from .inferencer import VADInferencer, VideoResult, init_model
 from .learn import Learned, learn
 from .model_folder import find_model_file
 from .stream import FrameScore, StreamScorer
+from .watching import Watched, WatchSettings, watch
 
 __all__ = [
     'FrameScore',
@@ -11,7 +12,10 @@ __all__ = [
     'StreamScorer',
     'VADInferencer',
     'VideoResult',
+    'WatchSettings',
+    'Watched',
     'find_model_file',
     'init_model',
     'learn',
+    'watch',
 ]

@@ -95,6 +95,16 @@ class AlarmState(Generic[Evidence]):
             now.peak, now.peak_frame = time, frame
         return opened, closed
 
+    def idle(self, time: float) -> Stretch[Evidence] | None:
+        """No frame comes: what is over meanwhile.
+
+        Args:
+            time: Seconds, now.
+        """
+        if self.open is not None and time - self.open.end > max(self.hold, _GAP):
+            return self.finish()
+        return None
+
     def finish(self) -> Stretch[Evidence] | None:
         """At the end of the video: what was still open."""
         closed, self.open = self.open, None

@@ -20,7 +20,14 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from mmvad.datasets import FrameLimits, FrameSource, find_videos
+from mmvad.datasets import (
+    FrameLimits,
+    FrameSource,
+    TubePipeline,
+    find_videos,
+    inference_pipeline,
+    sweep,
+)
 from mmvad.datasets.frames import ASSUMED_RATE
 from mmvad.engine import EvaluationStage, build_stages, resolve_references
 from mmvad.engine.components import component_class
@@ -32,11 +39,13 @@ from mmvad.evaluation.samples import chosen_channel
 from mmvad.methods.objects import (
     build_model,
     find_and_measure,
+    measure_frame,
     read_model_file,
     trained_model,
 )
 from mmvad.models import ObjectVAD
 from mmvad.proposals import BaseProposer
+from mmvad.proposals.geometry import tube_boxes
 from mmvad.registry import PROPOSERS
 from mmvad.structures import ObjectTubes
 from mmvad.structures.onnx_graph import check_runtime
@@ -224,6 +233,25 @@ class VADInferencer:
             FileNotFoundError: If a path does not exist.
             ValueError: If a video cannot be read, is too short, or two share a name.
         """
+        results = [
+            result
+            for result, _ in self.results(inputs, show_progress=show_progress, on_error=on_error)
+        ]
+        if out_dir is not None and results:
+            write_score_files(out_dir, {r.video: r.details for r in results}, self.channel)
+        return results
+
+    def results(
+        self,
+        inputs: Video | Sequence[Video],
+        show_progress: bool = True,
+        on_error: str = 'raise',
+    ) -> Iterator[tuple[VideoResult, Sequence[np.ndarray]]]:
+        """Score videos one after the other; see :meth:`__call__`.
+
+        Yields:
+            The result of a video, and its frames by number.
+        """
         if on_error not in ('raise', 'skip'):
             raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
         self.skipped = {}
@@ -238,10 +266,28 @@ class VADInferencer:
                 videos[video] = frames
         if not videos and not self.skipped:
             raise ValueError('inputs: expected at least one video, found none')
-        results = list(self._score(videos, show_progress, skip))
-        if out_dir is not None and results:
-            write_score_files(out_dir, {r.video: r.details for r in results}, self.channel)
-        return results
+        yield from self._score(videos, show_progress, skip)
+
+    def measure(
+        self, frames: Sequence[np.ndarray], number: int, objects: np.ndarray
+    ) -> dict[str, torch.Tensor]:
+        """What is measured on objects of one frame.
+
+        Args:
+            frames: Of the video, by number.
+            number: Of the frame.
+            objects: (n, 4) xyxy, pixels, n at least 1.
+
+        Returns:
+            Name to (n, ...), as in a sweep over the whole video.
+        """
+        tube = self.model.tube
+        with DefaultScope.overwrite_default_scope('mmvad'):
+            pipeline = TubePipeline(tube.steps, inference_pipeline(tube), 'video')
+            ((_, imgs),) = sweep(frames, [number], pipeline.depth)
+            boxes = tube_boxes(objects, imgs[-1].shape[:2], self.proposer.scale)
+            boxes = boxes.astype(np.float32)
+            return measure_frame(self.model, pipeline, number, imgs, boxes, objects)
 
     @contextmanager
     def _leaving_out(self, video: str, skip: bool) -> Iterator[None]:
@@ -268,7 +314,7 @@ class VADInferencer:
 
     def _score(
         self, videos: Mapping[str, Sequence[np.ndarray]], show_progress: bool, skip: bool
-    ) -> Iterator[VideoResult]:
+    ) -> Iterator[tuple[VideoResult, Sequence[np.ndarray]]]:
         bar = progress('videos', 'frames', sum(map(len, videos.values())), not show_progress)
         with bar, DefaultScope.overwrite_default_scope('mmvad'), torch.no_grad():
             # Of all videos, as in a test: a background may be one for all of a camera's.
@@ -276,7 +322,7 @@ class VADInferencer:
                 self.proposer.fit(list(videos.values()))
             for video, frames in videos.items():
                 if (result := self._score_video(video, frames, skip)) is not None:
-                    yield result
+                    yield result, frames
                 bar.update(len(frames))
 
     def _score_video(

@@ -1,0 +1,86 @@
+"""Clips of events: H.264 that is played at its own speed, with some seconds before and after."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+from mmvad.apis import clips
+from mmvad.apis.clips import ClipWriter, find_encoder
+
+
+def frames(count: int, size: tuple[int, int] = (64, 98)) -> list[np.ndarray]:
+    """Greys that tell the number."""
+    return [np.full((*size, 3), 20 + 2 * number, np.uint8) for number in range(count)]
+
+
+def read(path) -> tuple[str, list[float], list[int], tuple[int, int]]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        found = list(container.decode(video=0))
+        numbers = [round((float(f.to_ndarray(format='bgr24').mean()) - 20) / 2) for f in found]
+        times = [f.time for f in found]
+        return stream.codec_context.name, times, numbers, (stream.height, stream.width)
+
+
+def test_a_clip_has_the_seconds_about_its_event(tmp_path):
+    writer = ClipWriter(tmp_path, before=1.0, after=0.5)
+    for number, image in enumerate(frames(100)):
+        writer.look(image, number / 10)
+        if number == 30:
+            assert writer.begin('one') == tmp_path / 'one.mp4'
+        if number == 45:
+            writer.over(4.0)
+        if number == 80:
+            writer.begin('two')
+    writer.close()
+    codec, times, numbers, size = read(tmp_path / 'one.mp4')
+    assert codec == 'h264' and size == (64, 98)
+    # It was known with frame 45 that it ended at 4.0 s: nothing is behind that.
+    np.testing.assert_allclose(numbers, range(20, 46), atol=1)
+    np.testing.assert_allclose(np.diff(times), 0.1, atol=2e-3)
+    np.testing.assert_allclose(read(tmp_path / 'two.mp4')[2], range(70, 100), atol=1)
+    assert writer.lost == 0 and not list(tmp_path.glob('.*'))
+
+
+def test_odd_sizes_and_uneven_times(tmp_path):
+    writer = ClipWriter(tmp_path, before=60.0)
+    moments = [0.0, 0.1, 0.5, 0.52, 2.0]
+    for image, time in zip(frames(5, (51, 73)), moments, strict=True):
+        writer.look(image, time)
+    writer.begin('odd')
+    writer.close()
+    _, times, _, size = read(tmp_path / 'odd.mp4')
+    assert size == (50, 72)
+    np.testing.assert_allclose(np.array(times) - times[0], moments, atol=2e-3)
+
+
+def test_what_is_kept_is_bounded(tmp_path):
+    writer = ClipWriter(tmp_path, before=2.0)
+    for turn in range(50):
+        for number, image in enumerate(frames(20)):
+            writer.look(image, turn * 2 + number / 10)
+    assert len(writer._past) <= 21
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_is_no_encoder(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, 'ENCODERS', ('h264_of_nobody',))
+    with pytest.raises(ValueError, match=r'has no encoder of H.264 \(h264_of_nobody\)'):
+        ClipWriter(tmp_path)
+    with pytest.raises(ValueError, match='clips.before: expected 0 to 60 seconds, got 99'):
+        monkeypatch.undo()
+        ClipWriter(tmp_path, before=99)
+    assert find_encoder() in clips.ENCODERS
+
+
+def test_a_clip_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / 'file').write_text('in the way')
+    said: list[str] = []
+    writer = ClipWriter(tmp_path / 'file', tell=said.append)
+    writer.look(frames(1)[0], 0.0)
+    writer.begin('one')
+    writer.close()
+    assert len(said) == 1 and said[0].startswith('clip one is not written: ')
