@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import REPO
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.logging import HistoryBuffer
@@ -137,6 +139,36 @@ class TestOfMMEngine:
             assert torch.equal(a['state_dict'][key], value)
         lines = [item['message_hub']['log_scalars']['train/loss'].data[0] for item in (a, b)]
         assert len(lines[0]) == 12 and np.array_equal(*lines)
+
+    def test_by_the_tool_with_a_config_that_is_no_method(self, trained, tmp_path):
+        """``tools/train.py CONFIG --resume FILE``, FILE being what MMEngine's runner left."""
+        from mmengine.registry import DATASETS, MODELS
+
+        MODELS.register_module(name='ToolLine', module=Line, force=True)
+        DATASETS.register_module(name='ToolPoints', module=Points, force=True)
+        cfg = Config(
+            dict(
+                model=dict(type='ToolLine'),
+                train_dataloader=dict(
+                    batch_size=2,
+                    dataset=dict(type='ToolPoints'),
+                    sampler=dict(type='DefaultSampler', shuffle=False),
+                    collate_fn=dict(type='default_collate'),
+                ),
+                train_cfg=dict(by_epoch=True, max_epochs=3),
+                optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.05)),
+                default_scope='mmengine',
+            )
+        )
+        cfg.dump(tmp_path / 'config.py')
+        tool = runpy.run_path(str(REPO / 'tools/train.py'), run_name='tool')
+        options = ['--work-dir', str(tmp_path / 'work'), '--resume', str(trained[0])]
+        args = tool['make_parser']().parse_args([str(tmp_path / 'config.py'), *options])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv('LOCAL_RANK', '0')
+            tool['main'](args)
+        assert (tmp_path / 'work/epoch_3.pth').is_file()
+        assert not (tmp_path / 'work/epoch_2.pth').exists()
 
     def test_ours_is_a_runner_that_a_config_names(self):
         assert RUNNERS.get('mmvad.WholeCheckpointRunner') is WholeCheckpointRunner

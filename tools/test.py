@@ -6,11 +6,10 @@ import argparse
 import os
 
 from mmengine.config import DictAction
-from mmengine.runner import Runner
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad import cli
-from mmvad.engine import logged, read_config
+from mmvad.engine import WholeCheckpointRunner, logged, read_config
 from mmvad.registry import RUNNERS
 
 
@@ -35,7 +34,7 @@ def main(args: argparse.Namespace) -> None:
         args.stopped = '; the same command goes on from here'
         RUNNERS.build(cfg).test()
         return
-    runner = Runner.from_cfg(cfg)
+    runner = WholeCheckpointRunner.from_cfg(cfg)
     with logged(runner.logger):
         runner.test()
 

@@ -6,11 +6,10 @@ import argparse
 import os
 
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad import cli
-from mmvad.engine import logged, read_config
+from mmvad.engine import WholeCheckpointRunner, logged, read_config
 from mmvad.registry import RUNNERS
 
 
@@ -76,7 +75,7 @@ def main(args: argparse.Namespace) -> None:
     if 'runner_type' in cfg:
         RUNNERS.build(cfg).train()
         return
-    runner = Runner.from_cfg(cfg)
+    runner = WholeCheckpointRunner.from_cfg(cfg)
     with logged(runner.logger):
         runner.train()
 

@@ -8,7 +8,7 @@ from .score_files import ScoreFilesHook
 from .stage import BaseStage, Job, Output
 from .staged_runner import StagedRunner, build_stages
 from .tested import read_tested
-from .trainer import TrainingStage
+from .trainer import TrainingStage, WholeCheckpointRunner
 
 __all__ = [
     'BaseStage',
@@ -20,6 +20,7 @@ __all__ = [
     'ScoreFilesHook',
     'StagedRunner',
     'TrainingStage',
+    'WholeCheckpointRunner',
     'build_stages',
     'logged',
     'read_config',
