@@ -21,6 +21,9 @@ class BaseProposer(ABC):
         max_objects: Keep the largest so many objects of a frame.
     """
 
+    #: How many frames :meth:`look_ahead` is given, where they are at hand.
+    batch_size = 1
+
     def __init__(
         self,
         min_overlap: float = 0.0,
@@ -45,6 +48,10 @@ class BaseProposer(ABC):
 
         Frames come in order, not always all of them.
         """
+
+    def look_ahead(self, frames: Sequence[np.ndarray]) -> None:  # noqa: B027
+        """The next frames that :meth:`propose` is given, (H, W, 3) uint8 BGR, to look at them at
+        once."""
 
     def propose(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The next frame's crop boxes and merged objects, both (N, 4) float32.

@@ -9,9 +9,10 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+from torchvision.ops import masks_to_boxes
 
 from mmvad.stack import require_operators
 from mmvad.structures import load_fitting_weights, read_weights
@@ -46,7 +49,8 @@ class Seen:
     """What a detector sees in one frame.
 
     Args:
-        instances: ``bboxes`` (n, 4) xyxy, pixels of the frame, ``scores`` and ``labels`` (n,).
+        instances: ``bboxes`` (n, 4) xyxy, pixels of the frame, ``scores`` and ``labels`` (n,); of
+            what finds masks alone, the boxes around these.
         maps: Name, such as ``neck.0``, to features (C, h, w).
         scales: Name to (2,): pixels of the frame to cells of the map, in x and y.
     """
@@ -68,12 +72,15 @@ class MMDetDetector:
         runtime: What computes the network: ``'torch'``, or ``'onnx'``, ONNX Runtime
             (``pip install 'mmvad[onnx]'``), which finds the same to float noise, on a CPU faster;
             see :func:`~mmvad.proposals.onnx_forward.forward_by_onnx`.
+        amp: Compute backbone and neck in half precision where torch deems it safe: float16 on a
+            GPU, bfloat16 on a CPU. What comes after them stays in float32.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is missing.
-        ValueError: If no detector can be built of the config, if the checkpoint cannot be loaded
-            safely or does not fit the config, or if the runtime is unknown, not installed or cannot
-            run the detector; and of a frame, if the detector finds no boxes.
+        ValueError: If no detector can be built of the config or it needs a package that is not
+            installed, if the checkpoint cannot be loaded safely or does not fit the config, or if
+            the runtime is unknown, not installed or cannot run the detector; and of a frame, if the
+            detector finds no boxes.
     """
 
     def __init__(
@@ -83,9 +90,12 @@ class MMDetDetector:
         device: str | None = None,
         cfg_options: dict | None = None,
         runtime: str = 'torch',
+        amp: bool = False,
     ) -> None:
         check_runtime(runtime)
         require_operators()
+        if amp and runtime != 'torch':
+            raise ValueError(f"amp: torch's own, expected runtime='torch', got {runtime!r}")
         # Here, so that other proposers and stored proposals work without mmdet.
         from mmdet.apis import init_detector
         from mmdet.utils import get_test_pipeline_cfg
@@ -96,6 +106,11 @@ class MMDetDetector:
         self.config = config
         with _naming(config):
             detector_cfg = get_config(config) if '::' in config else Config.fromfile(config)
+        if 'tracker' in detector_cfg.get('model', {}):
+            raise ValueError(
+                f'{config}: tracks over frames, by the boxes of a detector; expected the config of '
+                f'that ({detector_cfg.model.detector.get("type")})'
+            )
         # Read the weights first: building a detector takes a while.
         state = read_weights(checkpoint)
         with _naming(config), _SCOPE, DefaultScope.overwrite_default_scope('mmdet'):
@@ -110,6 +125,10 @@ class MMDetDetector:
                 if isinstance(step.get('scale'), list):
                     step['scale'] = tuple(step['scale'])
             self.pipeline = Compose(pipeline)
+        if hasattr(self.model, 'panoptic_fusion_head') and find_spec('panopticapi') is None:
+            raise ValueError(
+                f'{config}: panoptic, needs the package panopticapi, which is not installed'
+            )
         load_fitting_weights(self.model, state, checkpoint)
         # The hooks do not know the detector itself, which would never be freed at once.
         found: dict[str, Any] = {}
@@ -120,6 +139,8 @@ class MMDetDetector:
                 module.register_forward_hook(
                     lambda _, __, out, part=part: found.__setitem__(part, out)
                 )
+        if amp:
+            _halve(self.model)
         if runtime == 'onnx':
             forward_by_onnx(self.model, found, config)
         # Thread, frame and what was seen in it.
@@ -134,30 +155,61 @@ class MMDetDetector:
                 # Another thread may have looked meanwhile.
                 seen = self._known(frame)
                 if seen is None:
-                    seen = self._look(frame)
+                    (seen,) = self._look([frame])
                     self._remember(frame, seen)
         return seen
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of what it tells apart, by the config; empty where that names none."""
+        from mmdet.registry import DATASETS
+
+        for loader in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+            dataset = (self.model.cfg.get(loader) or {}).get('dataset') or {}
+            while 'dataset' in dataset and 'metainfo' not in dataset:
+                dataset = dataset['dataset']
+            if names := (dataset.get('metainfo') or {}).get('classes'):
+                return (names,) if isinstance(names, str) else tuple(names)
+            found = DATASETS.get(dataset['type']) if 'type' in dataset else None
+            if names := getattr(found, 'METAINFO', {}).get('classes'):
+                return tuple(names)
+        return ()
+
+    def look_ahead(self, frames: Sequence[np.ndarray]) -> None:
+        """Look at several (H, W, 3) frames of one size in one pass; what is seen in them is
+        remembered for when they are asked for."""
+        with _SCOPE:
+            new = [frame for frame in frames if self._known(frame) is None]
+            if len({frame.shape for frame in new}) == 1:
+                for frame, seen in zip(new, self._look(new), strict=True):
+                    self._remember(frame, seen, len(frames))
 
     def _known(self, frame: np.ndarray) -> Seen | None:
         return next((seen for _, ref, seen in self._last if ref() is frame), None)
 
-    def _remember(self, frame: np.ndarray, seen: Seen) -> None:
+    def _remember(self, frame: np.ndarray, seen: Seen, count: int = 1) -> None:
         me = threading.get_ident()
         alive = [known for known in self._last if known[1]() is not None]
         # Those of other threads stay: one that is behind would push out what it comes to next.
         mine = [known for known in alive if known[0] == me]
         others = [known for known in alive if known[0] != me]
         # At once, since others read it meanwhile.
-        self._last = [*others, *mine[1 - REMEMBERED :], (me, weakref.ref(frame), seen)]
+        kept = mine[1 - max(REMEMBERED, count) :]
+        self._last = [*others, *kept, (me, weakref.ref(frame), seen)]
 
-    def _look(self, frame: np.ndarray) -> Seen:
+    def _look(self, frames: Sequence[np.ndarray]) -> list[Seen]:
         self._found.clear()
         with DefaultScope.overwrite_default_scope('mmdet'), torch.no_grad():
-            data = self.pipeline(dict(img=frame, img_id=0))
-            (sample,) = self.model.test_step({key: [value] for key, value in data.items()})
-        instances = sample.get('pred_instances', {})
-        if 'bboxes' not in instances:
+            items = [self.pipeline(dict(img=frame, img_id=0)) for frame in frames]
+            samples = self.model.test_step({key: [i[key] for i in items] for key in items[0]})
+        return [self._seen(sample, index) for index, sample in enumerate(samples)]
+
+    def _seen(self, sample: Any, index: int) -> Seen:
+        """What was seen in one frame of a pass; ``index`` is its place in the batch."""
+        found = sample.get('pred_instances', {})
+        if 'bboxes' not in found and 'masks' not in found:
             raise ValueError(f'{self.config}: finds no boxes; it gives {sample.keys()}')
+        instances = _boxes_of(found)
         # Pixels of the frame to those of the input, and on to cells of each map; what is padded is
         # to the right and below.
         resized = torch.tensor(sample.scale_factor, dtype=torch.float32)
@@ -169,10 +221,40 @@ class MMDetDetector:
                 if not (isinstance(level, Tensor) and level.ndim == 4):
                     continue
                 name = f'{part}.{number}'
-                maps[name] = level[0]
+                maps[name] = level[index].float()
                 cells = torch.tensor([level.shape[3] / width, level.shape[2] / height])
                 scales[name] = resized * cells
         return Seen(instances, maps, scales)
+
+
+def _halve(model: nn.Module) -> None:
+    """Have a detector's backbone and neck compute in half precision."""
+    # Not the model itself, which would never be freed at once.
+    whole, known = type(model).extract_feat, weakref.ref(model)
+    device = next(model.parameters()).device.type
+    half = torch.float16 if device == 'cuda' else torch.bfloat16
+
+    def extract_feat(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(device, half):
+            feats = whole(known(), *args, **kwargs)
+        return tree_map(lambda x: x.float() if isinstance(x, Tensor) else x, feats)
+
+    model.extract_feat = extract_feat
+
+
+def _boxes_of(found: InstanceData) -> InstanceData:
+    """Boxes, scores and labels alone: masks are as large as the frame, each."""
+    boxes, masks = found.get('bboxes'), found.get('masks')
+    if isinstance(masks, Tensor) and len(masks) and (boxes is None or not boxes.any()):
+        # Detectors of masks alone leave zeros. The box ends where the last pixel does; an empty
+        # mask has no box, and none that is long enough to be kept.
+        boxes = torch.zeros(len(masks), 4, device=masks.device)
+        some = masks.flatten(1).any(dim=1)
+        boxes[some] = masks_to_boxes(masks[some]).float()
+        boxes[some, 2:] += 1
+    elif boxes is None:
+        boxes = torch.zeros(0, 4)
+    return InstanceData(bboxes=boxes.float(), scores=found.scores.float(), labels=found.labels)
 
 
 @contextmanager
@@ -180,7 +262,7 @@ def _naming(config: str) -> Iterator[None]:
     """Names the config in whatever MMEngine and mmdet come up with of it: assertions, too."""
     try:
         yield
-    except (OSError, ImportError, torch.OutOfMemoryError):
+    except (OSError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         said = ' '.join(str(error).split()) or type(error).__name__
@@ -201,12 +283,15 @@ def shared_detector(
     device: str | None = None,
     cfg_options: dict | None = None,
     runtime: str = 'torch',
+    amp: bool = False,
 ) -> MMDetDetector:
     """A detector, the same one for all who ask for the same: they share its pass over a frame.
 
     See :class:`MMDetDetector`. A file that was written anew makes another detector.
     """
-    settings = dict(device=device or get_device(), cfg_options=cfg_options, runtime=runtime)
+    settings = dict(
+        device=device or get_device(), cfg_options=cfg_options, runtime=runtime, amp=amp
+    )
     files = [
         (os.path.abspath(file), os.stat(file).st_mtime_ns) if Path(file).is_file() else file
         for file in (config, checkpoint)

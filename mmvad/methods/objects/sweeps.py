@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -85,15 +86,26 @@ def _found(
     limits = source.limits if source else FrameLimits()
     proposer.start(frames)
     check = FrameCheck()
-    for number, imgs in sweep(frames, range(first, len(frames), stride), depth):
-        check.look(imgs[-1])
-        yield number, imgs, *proposer.propose(imgs[-1])
+    seen = sweep(frames, range(first, len(frames), stride), depth)
+    for part in batched(seen, proposer.batch_size):
+        if len(part) > 1:
+            proposer.look_ahead([imgs[-1] for _, imgs in part])
+        for number, imgs in part:
+            check.look(imgs[-1])
+            yield number, imgs, *proposer.propose(imgs[-1])
     check.refuse(source.path if source else name, limits, source.scaled_from if source else None)
     remarks = check.remarks(limits)
     if source and source.damaged:
         remarks.append(f'{source.damaged} frames do not decode whole')
     for remark in remarks:
         note(remark)
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of so many items, the last with what is left; one at a time, none is waited for."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 def measure_tubes(
