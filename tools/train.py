@@ -29,7 +29,24 @@ def make_parser() -> argparse.ArgumentParser:
         'always go on where they stopped; a path then starts the stage that --stage names',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (GPU)')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the batch size, by auto_scale_lr.base_batch_size '
+        '(configs without stages)',
+    )
+    parser.add_argument(
+        '--no-validate',
+        action='store_true',
+        help='do not evaluate while training; staged configs: leave out what makes figures',
+    )
     parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument(
+        '--diff-rank-seed', action='store_true', help='give every process a seed of its own'
+    )
+    parser.add_argument(
+        '--deterministic', action='store_true', help='let cuDNN and torch compute the same again'
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override settings: key=value ...'
     )
@@ -41,8 +58,26 @@ def make_parser() -> argparse.ArgumentParser:
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Put the rest of the command line over the config."""
     cfg.launcher = args.launcher
+    wanted = dict(diff_rank_seed=args.diff_rank_seed, deterministic=args.deterministic)
+    randomness = {key: True for key, value in wanted.items() if value}
     if args.seed is not None:
-        cfg.randomness = dict(cfg.get('randomness', {}), seed=args.seed)
+        randomness['seed'] = args.seed
+    if randomness:
+        cfg.randomness = dict(cfg.get('randomness') or {}, **randomness)
+    staged = 'runner_type' in cfg
+    if args.auto_scale_lr:
+        base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+        if staged or base is None:
+            raise ValueError(
+                f'--auto-scale-lr: {args.config} names no auto_scale_lr.base_batch_size, the batch '
+                'size that its learning rate is for'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.no_validate:
+        if staged:
+            cfg.test_dataset = None
+        else:
+            cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.stage:
         cfg.stage = args.stage
     if args.resume == 'auto':

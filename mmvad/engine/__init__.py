@@ -4,6 +4,7 @@ from .configs import read_config, resolve_references
 from .evaluation_stage import EvaluationStage
 from .guard import logged
 from .hooks import EpochSeedHook, SafeCheckpointHook
+from .report import drawn_frames
 from .score_files import ScoreFilesHook
 from .stage import BaseStage, Job, Output
 from .staged_runner import StagedRunner, build_stages
@@ -22,6 +23,7 @@ __all__ = [
     'TrainingStage',
     'WholeCheckpointRunner',
     'build_stages',
+    'drawn_frames',
     'logged',
     'read_config',
     'read_tested',

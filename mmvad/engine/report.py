@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -10,10 +10,12 @@ import numpy as np
 
 from mmvad.datasets import VideoDataset
 from mmvad.evaluation.functional import VideoScores
+from mmvad.evaluation.samples import chosen_channel
 from mmvad.structures import WorkDir
 from mmvad.visualization import (
     ENCODERS,
     VideoOverview,
+    append_score_strip,
     draw_objects,
     pick_frames,
     plot_overview,
@@ -112,3 +114,36 @@ def pictures(work_dir: WorkDir, videos: Iterable[str]) -> dict[str, Path]:
     """Name to image file of a test's report, whether or not it is there."""
     plots = {f'plots/{video}': work_dir.plot(video) for video in videos}
     return {'overview': work_dir.overview, 'why': work_dir.why_overview, **plots}
+
+
+def drawn_frames(
+    videos: VideoDataset, work_dir: WorkDir, score: str | None = None, interval: int = 1
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Frames of the test split with what a test scored in them, from its score files.
+
+    Args:
+        videos: The test split.
+        work_dir: Of the test.
+        score: The channel of the boxes' scores; None: that of the final score.
+        interval: Every so many frames.
+
+    Yields:
+        Video, frame number and BGR uint8 picture.
+    """
+    scores = {video: np.load(work_dir.scores(video)) for video in videos.lengths}
+    limits = tuple(np.percentile(np.concatenate(list(scores.values())), (5, 99)).tolist())
+    for video in videos.lengths:
+        objects = dict(_NOTHING)
+        if (path := work_dir.objects(video)).is_file():
+            with np.load(path, allow_pickle=False) as stored:
+                objects = dict(stored)
+        channels = tuple(
+            key for key in objects if key not in ('frames', 'boxes', 'tubes', 'tracks')
+        )
+        values = objects[chosen_channel(score, channels)] if channels else np.zeros(0)
+        source = videos.source(video)
+        for frame in range(0, len(source), interval):
+            rows = objects['frames'] == frame
+            image = draw_objects(source[frame], objects['boxes'][rows], values[rows], limits)
+            labels = videos.labels.get(video)
+            yield video, frame, append_score_strip(image, scores[video], frame, limits, labels)
