@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from mmvad.apis import clips
-from mmvad.apis.clips import ClipWriter, find_encoder
+from mmvad.apis.clips import ClipWriter
+from mmvad.visualization import video
 
 
 def frames(count: int, size: tuple[int, int] = (64, 98)) -> list[np.ndarray]:
@@ -38,22 +38,24 @@ def test_a_clip_has_the_seconds_about_its_event(tmp_path):
     codec, times, numbers, size = read(tmp_path / 'one.mp4')
     assert codec == 'h264' and size == (64, 98)
     # It was known with frame 45 that it ended at 4.0 s: nothing is behind that.
-    np.testing.assert_allclose(numbers, range(20, 46), atol=1)
+    # As near as colours are kept.
+    np.testing.assert_allclose(numbers, range(20, 46), atol=2)
     np.testing.assert_allclose(np.diff(times), 0.1, atol=2e-3)
-    np.testing.assert_allclose(read(tmp_path / 'two.mp4')[2], range(70, 100), atol=1)
+    np.testing.assert_allclose(read(tmp_path / 'two.mp4')[2], range(70, 100), atol=2)
     assert writer.lost == 0 and not list(tmp_path.glob('.*'))
 
 
-def test_odd_sizes_and_uneven_times(tmp_path):
+def test_a_clip_ends_where_the_size_changes(tmp_path):
     writer = ClipWriter(tmp_path, before=60.0)
-    moments = [0.0, 0.1, 0.5, 0.52, 2.0]
-    for image, time in zip(frames(5, (51, 73)), moments, strict=True):
-        writer.look(image, time)
-    writer.begin('odd')
+    for number, image in enumerate([*frames(5, (51, 73)), *frames(5)]):
+        writer.look(image, number / 10)
+        if number == 2:
+            writer.begin('odd')
     writer.close()
-    _, times, _, size = read(tmp_path / 'odd.mp4')
-    assert size == (50, 72)
-    np.testing.assert_allclose(np.array(times) - times[0], moments, atol=2e-3)
+    _, times, numbers, size = read(tmp_path / 'odd.mp4')
+    # No line of an odd side is lost.
+    assert size == (52, 74) and len(numbers) == 5
+    assert times[-1] - times[0] == pytest.approx(0.4, abs=0.01)
 
 
 def test_what_is_kept_is_bounded(tmp_path):
@@ -67,13 +69,16 @@ def test_what_is_kept_is_bounded(tmp_path):
 
 
 def test_where_there_is_no_encoder(tmp_path, monkeypatch):
-    monkeypatch.setattr(clips, 'ENCODERS', ('h264_of_nobody',))
-    with pytest.raises(ValueError, match=r'has no encoder of H.264 \(h264_of_nobody\)'):
-        ClipWriter(tmp_path)
+    monkeypatch.setattr(video, 'ENCODERS', ())
+    video.video_encoder.cache_clear()
+    try:
+        with pytest.raises(ValueError, match='can write no video for browsers'):
+            ClipWriter(tmp_path)
+    finally:
+        video.video_encoder.cache_clear()
+    monkeypatch.undo()
     with pytest.raises(ValueError, match='clips.before: expected 0 to 60 seconds, got 99'):
-        monkeypatch.undo()
         ClipWriter(tmp_path, before=99)
-    assert find_encoder() in clips.ENCODERS
 
 
 def test_a_clip_that_cannot_be_written_is_told(tmp_path):

@@ -32,6 +32,8 @@ def test_what_is_left_behind(camera):
     cfg = read_config(learned.config)
     assert cfg.train_dataset.data_root == str(camera.normal) and cfg.proposer.type
     assert len(learned.config.read_text().splitlines()) < 10
+    assert learned.config == camera.root / 'yard/config/yard.py'
+    assert 'AnomaliesStage' in (camera.root / 'yard/yard.py').read_text()
     (result,) = VADInferencer(learned.model)(camera.new / '00.mp4', show_progress=False)
     assert result.scores.shape == (camera.frames,)
 

@@ -206,6 +206,7 @@ def test_a_stream_that_drops_and_comes_again(camera, tmp_path, monkeypatch):
     record = json.loads((tmp_path / 'watch.json').read_text())
     counts = record['stream']
     assert counts['read'] == 2 * len(frames) and counts['dropped'] == 2
+    assert counts['drifted'] == 0
     accounted = counts['scored'] + counts['left_out'] + counts['empty'] + counts['early']
     assert accounted == counts['read'] and counts['scored'] > len(frames)
     events = read_events(tmp_path / 'events.jsonl')

@@ -5,59 +5,28 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
-from mmvad.structures import atomic_path
+from mmvad.visualization import write_video
+from mmvad.visualization.video import video_encoder
 
-#: Encoders of H.264, the best first; which there are depends on how FFmpeg was built.
-ENCODERS = ('libx264', 'libopenh264', 'h264_nvenc', 'h264_vaapi')
-# Times are written in so many parts of a second.
-_TICKS = 1000
 # Frames that wait to be encoded, and seconds of a clip at most.
 _WAITING = 256
 _LONGEST = 120.0
 
 
-def find_encoder() -> str:
-    """An encoder of H.264, which every browser plays.
-
-    Raises:
-        ValueError: If FFmpeg has none.
-    """
-    for name in ENCODERS:
-        if name in av.codecs_available and _works(name):
-            return name
-    raise ValueError(
-        f'clips: FFmpeg, as PyAV was built with it, has no encoder of H.264 '
-        f'({", ".join(ENCODERS)}); the wheels of PyAV have one'
-    )
-
-
-def _works(name: str) -> bool:
-    """Whether an encoder opens here: some need a device."""
-    try:
-        codec = av.CodecContext.create(name, 'w')
-        codec.width, codec.height, codec.pix_fmt = 64, 64, 'yuv420p'
-        codec.time_base = Fraction(1, 25)
-        codec.open()
-    except (av.error.FFmpegError, ValueError):
-        return False
-    return True
-
-
 class ClipWriter:
     """Keeps the last seconds of a stream, and writes those of events, in a thread of its own.
 
-    What is kept is compressed, frame by frame, and bounded by its seconds.
+    What is kept is compressed, frame by frame, and bounded by its seconds. Clips are what
+    :func:`~mmvad.visualization.write_video` writes, which browsers play.
 
     Args:
-        folder: Where clips go, as ``<name>.mp4``.
+        folder: Where clips go, as ``<name>.mp4`` (or ``.webm``).
         before: Seconds before an event.
         after: Seconds after it.
         tell: Takes what a person should know.
@@ -76,14 +45,14 @@ class ClipWriter:
         for name, value in (('before', before), ('after', after)):
             if not 0 <= value <= 60:
                 raise ValueError(f'clips.{name}: expected 0 to 60 seconds, got {value!r}')
-        self.encoder = find_encoder()
+        self.suffix = video_encoder().suffix
         self.folder, self.before, self.after, self.tell = Path(folder), before, after, tell
         #: Frames that were not written, since encoding was too slow.
         self.lost = 0
         self._past: deque[tuple[float, bytes]] = deque()
         # The clip that is written: its name, and until when.
         self._name: str | None = None
-        self._until = 0.0
+        self._until, self._shape = 0.0, (0, 0, 0)
         self._jobs: queue.Queue[tuple[str, float, bytes] | str | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name='clips', daemon=True)
         self._thread.start()
@@ -91,8 +60,11 @@ class ClipWriter:
     def look(self, image: np.ndarray, time: float) -> None:
         """The next frame, (H, W, 3) uint8 BGR, and its seconds."""
         frame = (time, _jpeg(image))
-        if self._name is not None and time > self._until:
+        if self._name is not None and (time > self._until or image.shape != self._shape):
             self._end()
+        if image.shape != self._shape:
+            self._past.clear()
+        self._shape = image.shape
         if self._name is not None:
             self._put(self._name, *frame)
         self._past.append(frame)
@@ -100,7 +72,8 @@ class ClipWriter:
             self._past.popleft()
 
     def begin(self, name: str) -> Path:
-        """An event opened with the last frame: its clip begins some seconds before.
+        """An event opened with the last frame: its clip begins some seconds before, and ends where
+        the frames take another size.
 
         Returns:
             Where it will be.
@@ -112,7 +85,7 @@ class ClipWriter:
             self._put(name, *frame)
         if self._past:
             self._until = self._past[-1][0] + _LONGEST
-        return self.folder / f'{name}.mp4'
+        return self.folder / f'{name}{self.suffix}'
 
     def over(self, end: float) -> None:
         """The event ended at ``end`` seconds: its clip goes on a little."""
@@ -142,16 +115,24 @@ class ClipWriter:
                 held.append(job[1:])
                 continue
             try:
-                write_clip(self.folder / f'{job}.mp4', held, self.encoder)
-            except (OSError, ValueError, av.error.FFmpegError) as error:
+                self._write(self.folder / f'{job}.mp4', held)
+            except (OSError, ValueError) as error:
                 self.tell(f'clip {job} is not written: {error}')
             held = []
 
+    @staticmethod
+    def _write(path: Path, frames: list[tuple[float, bytes]]) -> None:
+        """Frames of a stream come unevenly; a video has their rate on average."""
+        (first, _), (last, _) = frames[0], frames[-1]
+        rate = (len(frames) - 1) / (last - first) if last > first else 1.0
+        images = (cv2.imdecode(np.frombuffer(c, np.uint8), cv2.IMREAD_COLOR) for _, c in frames)
+        write_video(images, path, rate)
 
-def clip_of(
+
+def frames_about(
     frames: Sequence[np.ndarray], rate: float, start: int, end: int, seconds: float
-) -> list[tuple[float, bytes]]:
-    """Seconds and JPEG of some frames of a recording.
+) -> Iterator[np.ndarray]:
+    """The frames of an event of a recording.
 
     Args:
         frames: By number.
@@ -162,7 +143,7 @@ def clip_of(
     around = round(seconds * rate)
     first = max(0, start - around)
     last = min(len(frames) - 1, end + around, first + round(_LONGEST * rate))
-    return [(number / rate, _jpeg(frames[number])) for number in range(first, last + 1)]
+    return (frames[number] for number in range(first, last + 1))
 
 
 def _jpeg(image: np.ndarray) -> bytes:
@@ -170,39 +151,3 @@ def _jpeg(image: np.ndarray) -> bytes:
     if not ok:
         raise ValueError('a frame cannot be compressed')
     return code.tobytes()
-
-
-def write_clip(path: Path, frames: list[tuple[float, bytes]], encoder: str) -> None:
-    """Write an MP4 file, whole or not at all.
-
-    Args:
-        path: Where to.
-        frames: Seconds and JPEG of each, ascending.
-        encoder: Of H.264.
-    """
-    if not frames:
-        raise ValueError('it has no frames')
-    start = frames[0][0]
-    with (
-        atomic_path(path) as tmp,
-        av.open(str(tmp), 'w', options=dict(movflags='faststart')) as out,
-    ):
-        stream, last = None, -1
-        for time, code in frames:
-            image = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR)
-            if stream is None:
-                stream = out.add_stream(encoder, rate=25)
-                # The colours of two pixels are one.
-                stream.height, stream.width = (side - side % 2 for side in image.shape[:2])
-                stream.pix_fmt = 'yuv420p'
-                stream.codec_context.time_base = Fraction(1, _TICKS)
-                if encoder == 'libx264':
-                    stream.options = dict(preset='veryfast', crf='23')
-            if image.shape[0] < stream.height or image.shape[1] < stream.width:
-                break  # the stream has begun anew, in another size
-            image = np.ascontiguousarray(image[: stream.height, : stream.width])
-            frame = av.VideoFrame.from_ndarray(image, format='bgr24')
-            frame.time_base = Fraction(1, _TICKS)
-            last = frame.pts = max(last + 1, round((time - start) * _TICKS))
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))

@@ -185,9 +185,9 @@ class EventWriter:
         write_event_table(self.out / TABLE, read_events(self.out / EVENTS))
 
 
-def clip_path(event: str) -> str:
+def clip_path(event: str, suffix: str = '.mp4') -> str:
     """The clip of an event, below the folder that is written to."""
-    return f'{CLIPS}/{file_name(event)}.mp4'
+    return f'{CLIPS}/{file_name(event)}{suffix}'
 
 
 def file_name(event: str) -> str:

@@ -6,7 +6,7 @@ Shape letters: F frames of a video, H x W a frame, n objects of a video.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,6 @@ from mmvad.datasets import (
     FrameLimits,
     FrameSource,
     TubePipeline,
-    find_videos,
     inference_pipeline,
     sweep,
 )
@@ -50,7 +49,7 @@ from mmvad.registry import PROPOSERS
 from mmvad.structures import ObjectTubes
 from mmvad.structures.onnx_graph import check_runtime
 
-Video = str | Path | np.ndarray | Sequence[np.ndarray]
+from .inputs import Video, checked_frames, videos_of
 
 
 def init_model(
@@ -257,7 +256,7 @@ class VADInferencer:
         self.skipped = {}
         skip = on_error == 'skip'
         videos = {}
-        for video, item in _videos(inputs):
+        for video, item in videos_of(inputs):
             with self._leaving_out(video, skip):
                 frames = self._frames(video, item)
                 if skip and isinstance(frames, FrameSource):
@@ -301,7 +300,7 @@ class VADInferencer:
 
     def _frames(self, video: str, item: Path | Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The frames of a video, enough of them."""
-        frames = self._open(item) if isinstance(item, Path) else _checked(item, video)
+        frames = self._open(item) if isinstance(item, Path) else checked_frames(item, video)
         least = self.model.tube.first_scored + 1
         if len(frames) < least:
             raise ValueError(
@@ -394,39 +393,3 @@ def _named(path: str | Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise ValueError(f'{path}: {" ".join(str(error).split())[:500]}') from error
-
-
-def _videos(inputs: Video | Sequence[Video]) -> Iterable[tuple[str, Path | Sequence[np.ndarray]]]:
-    """Name of every video in what the user gave, and its path or frames."""
-    if isinstance(inputs, (str, Path, np.ndarray)):
-        inputs = [inputs]
-    elif inputs and all(isinstance(item, np.ndarray) and item.ndim == 3 for item in inputs):
-        inputs = [np.stack(inputs) if len({i.shape for i in inputs}) == 1 else list(inputs)]
-    taken: set[str] = set()
-    for number, item in enumerate(inputs):
-        for name, frames in _expanded(item, f'array_{number}'):
-            if name in taken:
-                raise ValueError(f'inputs: two videos are named {name!r}; names must differ')
-            taken.add(name)
-            yield name, frames
-
-
-def _expanded(item: Video, name: str) -> Iterator[tuple[str, Path | Sequence[np.ndarray]]]:
-    """The videos of one item: a folder may hold several."""
-    if not isinstance(item, (str, Path)):
-        yield name, item
-        return
-    yield from find_videos(item).items()
-
-
-def _checked(frames: Any, name: str) -> Sequence[np.ndarray]:
-    """Frames in memory, if they are frames."""
-    shapes = {np.shape(frame) for frame in frames}
-    kinds = {getattr(frame, 'dtype', None) for frame in frames}
-    shape = next(iter(shapes), ())
-    if len(shapes) != 1 or len(shape) != 3 or shape[2] != 3 or kinds != {np.dtype(np.uint8)}:
-        raise ValueError(
-            f'inputs: {name}: expected frames (H, W, 3) uint8 BGR of one size, got shapes '
-            f'{sorted(shapes)[:3]} of {sorted(map(str, kinds))}'
-        )
-    return frames

@@ -95,7 +95,8 @@ def learn(
     for line in survey(folder):
         tell(line)
     place = model_folder(name, root)
-    config = place / 'camera.py'
+    # A run leaves the whole config, bases in it, at the top of its work dir, by the same name.
+    config = place / 'config' / f'{name}.py'
     text = config_text(folder, place, detector, checkpoint, runtime, device)
     with atomic_path(config) as tmp:
         tmp.write_text(text, encoding='utf-8')

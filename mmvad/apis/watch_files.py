@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from mmvad.datasets import FrameSource
+from mmvad.datasets.frames import ASSUMED_RATE
 from mmvad.engine.score_files import write_score_files
+from mmvad.visualization import write_video
 
 from .alarm_events import AlarmState, Stretch
-from .clips import clip_of, find_encoder, write_clip
+from .clips import frames_about
 from .event_writer import EventWriter, Evidence, clip_path
 from .inferencer import VADInferencer, VideoResult
-
-# Frames a second of what does not say.
-_USUAL_RATE = 25.0
 
 
 def watch_files(
@@ -42,16 +41,16 @@ def watch_files(
         Video to the number of its events. Those that were left out are in ``inferencer.skipped``.
     """
     counts: dict[str, int] = {}
-    encoder = None if clips is None else find_encoder()
     for result, frames in inferencer.results(list(paths), show_progress, on_error='skip'):
         write_score_files(writer.out, {result.video: result.details}, result.channel)
         before = writer.count
         for stretch in _stretches(inferencer, result, frames, writer.threshold, hold):
             clip = None
             if clips is not None:
-                clip = clip_path(writer.name(stretch, result.video))
-                about = stretch.start_frame, stretch.end_frame, clips
-                write_clip(writer.out / clip, clip_of(frames, _rate(frames), *about), encoder)
+                rate = _rate(frames)
+                about = frames_about(frames, rate, stretch.start_frame, stretch.end_frame, clips)
+                path = writer.out / clip_path(writer.name(stretch, result.video))
+                clip = write_video(about, path, rate).relative_to(writer.out).as_posix()
             source = str(frames.path) if isinstance(frames, FrameSource) else result.video
             writer.write(stretch, source, result.video, over=True, clip=clip)
         counts[result.video] = writer.count - before
@@ -59,7 +58,7 @@ def watch_files(
 
 
 def _rate(frames: Sequence[np.ndarray]) -> float:
-    return frames.fps if isinstance(frames, FrameSource) else _USUAL_RATE
+    return frames.fps if isinstance(frames, FrameSource) else ASSUMED_RATE
 
 
 def _stretches(

@@ -16,6 +16,7 @@ from mmvad.datasets.frame_check import is_flat
 
 from .alarm_events import AlarmState, Stretch
 from .clips import ClipWriter
+from .drift import Drift
 from .event_writer import EventWriter, Evidence, clip_path, file_name
 from .pacing import PacedFrames
 from .sources import LiveFrame, name_of, shown
@@ -80,6 +81,7 @@ class StreamWatch:
         status: Seconds between two lines on how it goes; 0: none.
         tell: Takes what a person should know.
         clips: Keeps the frames, for a clip of each event; None: there are none.
+        drift: Says whether the stream still looks like what was learned; None: nobody does.
     """
 
     def __init__(
@@ -91,9 +93,10 @@ class StreamWatch:
         status: float = 60.0,
         tell: Callable[[str], None] = print,
         clips: ClipWriter | None = None,
+        drift: Drift | None = None,
     ) -> None:
         self.scorer, self.paced, self.writer = scorer, paced, writer
-        self.status, self.tell, self.clips = status, tell, clips
+        self.status, self.tell, self.clips, self.drift = status, tell, clips, drift
         self.counts = StreamCounts()
         self.source, self.video = shown(paced.source.source), name_of(paced.source.source)
         self._state: AlarmState[Evidence] = AlarmState(writer.threshold, hold)
@@ -156,6 +159,8 @@ class StreamWatch:
             self._delay = max(0.0, self.paced.source.now() - frame.time)
         if found.score is None:
             return
+        if self.drift is not None:
+            self.drift.step(found.time, found.score)
         evidence = None
         if len(found.boxes):
             evidence = Evidence(
@@ -189,7 +194,7 @@ class StreamWatch:
         clip = None
         if self.clips is not None:
             name = self.writer.name(stretch, self.video)
-            clip = clip_path(name)
+            clip = clip_path(name, self.clips.suffix)
             if over:
                 self.clips.over(stretch.end)
             else:
@@ -228,4 +233,5 @@ class StreamWatch:
     @property
     def summary(self) -> dict[str, Any]:
         """The counts, for a file."""
-        return dict(source=self.source, **asdict(self._counted()))
+        drift = {} if self.drift is None else dict(drifted=self.drift.times)
+        return dict(source=self.source, **asdict(self._counted()), **drift)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmvad.structures import write_json
+from mmvad.visualization.video import video_encoder
 
 from .alarm_events import HOLD
 from .clips import ClipWriter
+from .drift import USUAL_AN_HOUR, Drift
 from .event_writer import CLIPS, EventWriter
 from .inferencer import VADInferencer
 from .model_folder import MODELS_ROOT, alarm_of, find_model_file
@@ -135,6 +137,11 @@ def watch(
         threshold, _ = alarm_of(
             path, inferencer.model, inferencer.channel, policy, settings.false_alarms
         )
+    if settings.clips is not None:
+        # Where there is no encoder, before anything is watched.
+        video_encoder()
+        if not 0 <= settings.clips <= 60:
+            raise ValueError(f'clips: expected 0 to 60 seconds, got {settings.clips!r}')
     out = path.parent / 'watch' / time.strftime('%Y%m%d_%H%M%S') if out is None else Path(out)
     reasons = Reasons(inferencer.model, inferencer.channel, path)
     hook = None if settings.webhook is None else Webhook(settings.webhook, tell)
@@ -151,7 +158,8 @@ def watch(
                 tell(f'left out: {why}')
         else:
             left_out = {}
-            counts = _watch_stream(scorer, live[0], writer, settings, tell, record)
+            drift = _drift(path, scorer, tell)
+            counts = _watch_stream(scorer, live[0], writer, settings, tell, record, drift)
     finally:
         writer.close()
         if hook is not None:
@@ -163,6 +171,15 @@ def watch(
     return Watched(out, threshold, writer.count, left_out, counts)
 
 
+def _drift(path: Path, scorer: StreamScorer, tell: Callable[[str], None]) -> Drift | None:
+    """None where the model file does not say what is usual."""
+    try:
+        bound, _ = alarm_of(path, scorer.model, scorer.channel, scorer.policy, USUAL_AN_HOUR)
+    except ValueError:
+        return None
+    return Drift(bound, tell)
+
+
 def _watch_stream(
     scorer: StreamScorer,
     source: str,
@@ -170,6 +187,7 @@ def _watch_stream(
     settings: WatchSettings,
     tell: Callable[[str], None],
     record: dict,
+    drift: Drift | None,
 ) -> StreamCounts:
     live = LiveSource(
         source,
@@ -184,7 +202,7 @@ def _watch_stream(
     clips = None
     if settings.clips is not None:
         clips = ClipWriter(writer.out / CLIPS, settings.clips, settings.clips, tell)
-    stream = StreamWatch(scorer, paced, writer, settings.hold, settings.status, tell, clips)
+    stream = StreamWatch(scorer, paced, writer, settings.hold, settings.status, tell, clips, drift)
     try:
         return stream.run()
     finally:
