@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -163,6 +164,27 @@ class TestJoining:
             monkeypatch.delenv(name, raising=False)
         with pytest.raises(ValueError, match=message):
             join(launcher)
+
+    def test_srun_gives_rank_and_count(self, tmp_path):
+        """As Slurm sets them for two tasks of a job; who starts them makes no difference."""
+        code = (
+            'import mmvad\nfrom mmvad.engine.processes import join\n'
+            'here = join("slurm")\n'
+            'print(here.rank, here.count, here.from_main(lambda: here.rank))\nhere.leave()'
+        )
+        with socket.socket() as free:
+            free.bind(('localhost', 0))
+            port = free.getsockname()[1]
+        settings = dict(SLURM_NTASKS='2', MASTER_ADDR='localhost', MASTER_PORT=str(port))
+        started = []
+        for rank in range(2):
+            own = dict(settings, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank))
+            env = {**os.environ, **own, 'PYTHONPATH': str(REPO)}
+            pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            started.append(subprocess.Popen([sys.executable, '-c', code], env=env, **pipes))
+        for rank, process in enumerate(started):
+            out, err = process.communicate(timeout=240)
+            assert process.returncode == 0 and out.split() == [str(rank), '2', '0'], err
 
 
 class TestBatches:
@@ -412,3 +434,24 @@ def test_a_killed_worker_ends_the_run_and_the_next_goes_on(stage, call, finished
         assert ours == theirs
     else:
         assert (work_dir / 'spatial/branches.pth').is_file()
+
+
+@pytest.mark.slow
+def test_the_tool_compares_counts(plaza, tmp_path):
+    config = dumped(tmp_path, plaza, method='attributes')
+    tool = REPO / 'tools/analysis_tools/compare_processes.py'
+    done = torchrun(1, tool, config, '--counts', 1, 2, '--out', tmp_path / 'out')
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = done.stdout[done.stdout.index('seconds of stage') :].splitlines()
+    rows = {line[:20].strip(): line[20:].split() for line in lines}
+    assert rows['seconds of stage'] == ['1', '2']
+    assert {'tubes', 'features', 'calibrate', 'test', 'all', 'times as fast'} <= set(rows)
+    assert float(rows['all'][0]) == pytest.approx(
+        sum(float(rows[s][0]) for s in ('tubes', 'features', 'calibrate', 'test')), abs=0.3
+    )
+    (same,) = [line for line in lines if line.startswith('2 against 1: the same files of ')]
+    for stage in ('proposals/training', 'proposals/testing', 'features/testing'):
+        assert stage in same.partition('; others')[0]
+    assert rows['auc/micro'][0] == rows['auc/micro'][1]
+    done = torchrun(1, tool, config, '--counts', 0, '--out', tmp_path / 'out')
+    assert done.returncode == 1 and 'error: --counts: expected' in done.stderr

@@ -150,7 +150,11 @@ class EvaluationStage(BaseStage):
             ),
             test_cfg=dict(),
             test_evaluator=dict(
-                self.evaluator, regions=None if found is None else found.regions, floors=floors
+                self.evaluator,
+                regions=None if found is None else found.regions,
+                floors=floors,
+                # Not by files in the folder where the run was started.
+                **(dict(collect_device='gpu') if job.processes.count > 1 else {}),
             ),
             custom_hooks=[dict(type='ScoreFilesHook', out_dir=str(job.work_dir.root))],
         )

@@ -139,14 +139,14 @@ def build_runner(
         training: The processes that train it together.
         kwargs: Of MMEngine's runner.
     """
-    runtime = job.runtime
+    runtime, own = job.runtime, dict(stage=job.name)
     if training is not None and training.count > 1:
         # What MMEngine makes of a launcher: the model is wrapped. The processes are joined already.
         kwargs['launcher'] = 'pytorch'
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() else None
         # Batch norm, the only buffers that change, is the same in all.
         wrapper = dict(type='MMDistributedDataParallel', device_ids=devices)
-        kwargs['model_wrapper_cfg'] = dict(wrapper, broadcast_buffers=False)
+        own['model_wrapper_cfg'] = dict(wrapper, broadcast_buffers=False)
     runner = WholeCheckpointRunner(
         model=model,
         work_dir=str(job.path),
@@ -158,7 +158,7 @@ def build_runner(
         log_processor=runtime.get('log_processor'),
         log_level=runtime.get('log_level', 'INFO'),
         experiment_name=f'{job.run_name}_{job.name.replace("/", "_")}',
-        cfg=Config(dict(stage=job.name)),
+        cfg=Config(own),
         **kwargs,
     )
     for handler in file_handlers(job.logger):

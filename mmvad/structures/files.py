@@ -194,10 +194,11 @@ class FileDigests:
 
     def __init__(self, cache: str | Path) -> None:
         self.cache = Path(cache)
+        self._known = self._remembered()
+
+    def _remembered(self) -> dict[str, str]:
         # What it lacks is read again.
-        self._known: dict[str, str] = {
-            key: held for key, held in remembered(cache).items() if _is_digest(held)
-        }
+        return {key: held for key, held in remembered(self.cache).items() if _is_digest(held)}
 
     def of(self, paths: Iterable[str | Path]) -> str:
         """One hash of what all these files hold, in their order.
@@ -212,6 +213,9 @@ class FileDigests:
             times = f'{stat.st_mtime_ns}|{stat.st_ctime_ns}'
             look.update(f'{os.path.abspath(path)}|{stat.st_size}|{times}\n'.encode())
         key = look.hexdigest()[:16]
+        if key not in self._known:
+            # Another process of the run may have read them meanwhile.
+            self._known |= self._remembered()
         if key not in self._known:
             held = hashlib.sha256()
             for path in paths:
