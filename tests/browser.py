@@ -56,6 +56,14 @@ class Browser:
                     raise RuntimeError(f'{method}: {answer["error"]}')
                 return answer['result']
 
+    def close(self) -> None:
+        """End the browser."""
+        self._session = None
+        try:
+            self.call('Browser.close')
+        except (OSError, EOFError, TimeoutError):
+            pass  # it is gone, or will be
+
     def _next(self, end: float) -> dict[str, Any]:
         while b'\0' not in self._rest:
             if not select.select([self._read], [], [], max(0.0, end - time.monotonic()))[0]:
@@ -171,10 +179,18 @@ def browser(profile: Path) -> Iterator[Browser]:
     )
     os.close(from_us)
     os.close(to_us)
+    found = None
     try:
-        yield Browser(to_them, from_them)
+        found = Browser(to_them, from_them)
+        yield found
     finally:
-        process.kill()
-        process.wait()
+        # By itself it ends its own processes, which write to the profile.
+        if found:
+            found.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         os.close(to_them)
         os.close(from_them)

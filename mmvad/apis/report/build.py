@@ -120,15 +120,12 @@ def _page(
     shown = _ranked(results)[: options.most_videos]
     left_out = [video for video in results.videos if video not in shown]
     numbers = itertools.count()
-    videos = []
+    videos, guessed = [], 0
     for number, video in enumerate(results.videos):
         tell(f'video {number + 1} of {len(results.videos)}: {video}')
         source, notes = _source(results, video, places.get(video), options)
         fps, assumed = _rate(results, video, source)
-        if assumed:
-            notes.append(
-                f'How fast its frames were taken is not known: times count {fps:g} a second.'
-            )
+        guessed += assumed
         player = None
         if source is not None and video in shown:
             path = folder / 'videos' / f'{number}_{_plain(video)}.mp4'
@@ -167,12 +164,18 @@ def _page(
         figures=figure_rows(results.metrics),
         tables=self_check_table(results.self_check),
         config=results.config if options.settings else '',
-        notes=_notes(results, len(left_out), options),
+        notes=_notes(results, len(left_out), guessed, options),
     )
 
 
-def _notes(results: Results, left_out: int, options: ReportOptions) -> list[str]:
+def _notes(results: Results, left_out: int, guessed: int, options: ReportOptions) -> list[str]:
     notes = []
+    if guessed:
+        which = 'the' if guessed == len(results.videos) else f'{guessed} of the'
+        notes.append(
+            f'How fast {which} videos were taken is not known: times count {_ASSUMED_RATE:g} '
+            'frames a second.'
+        )
     if left_out:
         notes.append(
             f'{options.most_videos} of {len(results.videos)} videos can be played, those with the '

@@ -17,7 +17,8 @@ from .words import nearest_line, reason_of_record, value_cells
 #: Takes a file of the work dir along: gives its path from the page, None where there is none.
 Take = Callable[[str | None], str | None]
 
-# Frames above the threshold less than so many seconds apart are one event.
+# Frames above the threshold less than so many seconds apart are one event, and an object so near to
+# an event is in it: its score is smoothed over time.
 _APART = 1.0
 
 
@@ -114,7 +115,8 @@ def _add_reason(
     reason = reason_of_record(record, take(record.get('picture')))
     what = next(iter(reason.shares), 'high score')
     for place, moment in enumerate(moments):
-        inside = moment.start <= seconds <= (moment.start if moment.end is None else moment.end)
+        end = moment.peak if moment.end is None else moment.end
+        inside = moment.start - _APART <= seconds <= end + _APART
         if moment.is_event and inside and not moment.reason.sentence:
             moments[place] = Moment(**{**vars(moment), 'what': what, 'reason': reason})
             return
