@@ -30,6 +30,7 @@ COMMANDS = {
     'extract-tubes': 'extract_tubes.py',
     'generate-captions': 'generate_captions.py',
     'pseudo-boxes': 'pseudo_boxes.py',
+    'browse': 'visualizations/browse_dataset.py',
     'benchmark': 'analysis_tools/benchmark.py',
     'draw-results': 'analysis_tools/draw_results.py',
     'convert-avenue': 'dataset_converters/avenue.py',
