@@ -199,6 +199,7 @@ def run(tool, tmp_path, monkeypatch, capsys):  # noqa: F811
     return run
 
 
+@pytest.mark.parametrize('case', [0], indirect=True)
 def test_the_tool_by_name(case, run, tmp_path):
     scores, labels = case
     write_set(tmp_path, labels)
@@ -221,6 +222,7 @@ def test_the_tool_by_name(case, run, tmp_path):
     assert found['auc/micro'] == pytest.approx(100 * hf2_vad(scores, labels)['micro'], abs=1e-6)
 
 
+@pytest.mark.parametrize('case', [0], indirect=True)
 def test_the_tool_with_both_scores_of_mnad(case, run, tmp_path):
     scores, labels = case
     write_set(tmp_path, labels)
@@ -248,6 +250,7 @@ def test_the_tool_with_both_scores_of_mnad(case, run, tmp_path):
     assert run('a=mse.npz', 'b=distance.npz', '--protocol', 'mnad').startswith(words)
 
 
+@pytest.mark.parametrize('case', [0], indirect=True)
 def test_what_is_off_is_told(case, run, tmp_path):
     scores, labels = case
     write_set(tmp_path, labels)
@@ -273,6 +276,7 @@ def test_what_is_off_is_told(case, run, tmp_path):
         assert re.match(words, found), found
 
 
+@pytest.mark.parametrize('case', [0], indirect=True)
 def test_padding(case):
     scores, labels = case
     areas = {v: roc_auc_score(labels[v], scores[v]) for v in ('01', '02')}
