@@ -19,6 +19,8 @@ import torch.distributed as dist
 from conftest import REPO, tiny_config
 
 from mmvad.datasets.samplers import EpochSubsetSampler, WholeBatchSampler
+from mmvad.datasets.transforms import crops
+from mmvad.datasets.transforms.crops import drawn_stride
 from mmvad.engine import processes
 from mmvad.engine.processes import ProcessError, Processes, join
 from mmvad.engine.trainer import share_batches
@@ -196,7 +198,7 @@ class TestBatches:
         )
         alone = torch.randperm(53, generator=torch.Generator().manual_seed(3)).tolist()
         batches = [set(alone[i : i + 8]) for i in range(0, 48, 8)]
-        share_batches(loader, 4, 'stages.x', len(data))
+        share_batches(loader, 4, 'stages.x', len(data), 0)
         assert loader['batch_size'] == 2
         kwargs = {k: v for k, v in loader['sampler'].items() if k != 'type'}
         parts = []
@@ -212,7 +214,16 @@ class TestBatches:
     def test_a_batch_must_part_evenly(self):
         loader = dict(batch_size=6, sampler=dict(type='DefaultSampler'))
         with pytest.raises(ValueError, match=r'stages.x.train_dataloader.batch_size: 6 .* 4$'):
-            share_batches(loader, 4, 'stages.x', 100)
+            share_batches(loader, 4, 'stages.x', 100, 0)
+
+    def test_an_item_draws_what_it_draws_in_one_process(self, monkeypatch):
+        np.random.seed(5)
+        alone = [drawn_stride((1, 2, 3)) for _ in range(24)]
+        assert set(alone) == {1, 2, 3}
+        for rank in range(4):
+            monkeypatch.setattr(crops, 'get_dist_info', lambda r=rank: (r, 4))
+            np.random.seed(5)
+            assert [drawn_stride((1, 2, 3)) for _ in range(6)] == alone[rank::4]
 
     def test_whole_batches_stay_whole(self, monkeypatch):
         parts = []
@@ -359,12 +370,15 @@ def test_training_together_is_training_alone_to_float_error(finished, plaza, tmp
     for name in one:
         if name.startswith(('proposals', 'captions')):
             assert one[name] == two[name]
-    for name in ('spatial/branches.pth', 'temporal/temporal.pth'):
+    # Patterns are stored in half precision, and Adam's first steps are as large whatever the
+    # gradient is: the temporal part is as near as its learning rate.
+    for name, near in (('spatial/branches.pth', 1e-5), ('temporal/temporal.pth', 2e-3)):
         alone, together = (read_weights(path / name) for path in (finished, tmp_path / 'work'))
         assert alone.keys() == together.keys()
         for key, value in alone.items():
-            near = dict(rtol=1e-2, atol=1e-3)
-            torch.testing.assert_close(together[key].float(), value.float(), **near, msg=key)
+            torch.testing.assert_close(
+                together[key].float(), value.float(), rtol=1e-3, atol=near, msg=key
+            )
     scores = [np.load(p / 'scores/00.npy') for p in (finished, tmp_path / 'work')]
     np.testing.assert_allclose(scores[1], scores[0], rtol=0.1, atol=0.1)
     alone, together = figures(finished), figures(tmp_path / 'work')

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from mmengine.dataset import Compose
 
 from mmvad.registry import DATASETS, TRANSFORMS
 
 from .measurement_dataset import MeasurementDataset
+from .transforms.crops import drawn_stride
 from .video_dataset import VideoDataset
 
 
@@ -62,7 +62,7 @@ class TokenDataset(MeasurementDataset):
     def prepare_data(self, idx: int) -> dict:
         info = self.get_data_info(idx)
         video, tube = info['video'], info['pick']
-        stride = self.strides[np.random.randint(len(self.strides))]
+        stride = drawn_stride(self.strides)
         stored = self.rows(video, slice(tube, tube + 1))
         item = dict(video=video, tubes=self.tubes[video], tube=tube, stride=stride)
         item['visual_tokens'] = stored['tokens'].numpy()[:, None]

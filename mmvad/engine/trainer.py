@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import worker_init_fn
 from mmengine.dist import master_only
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
@@ -185,7 +186,7 @@ class NoteSeconds(Hook):
         self.folder.checkpoint()
 
 
-def share_batches(loader: dict[str, Any], count: int, where: str, samples: int) -> None:
+def share_batches(loader: dict[str, Any], count: int, where: str, samples: int, seed: int) -> None:
     """Change a loader's config so that ``count`` processes have its batches together, the same ones
     as one process.
 
@@ -194,6 +195,7 @@ def share_batches(loader: dict[str, Any], count: int, where: str, samples: int) 
         count: Processes.
         where: Key of the stage, for the message.
         samples: Of the dataset.
+        seed: Of the run.
 
     Raises:
         ValueError: If a batch does not part evenly.
@@ -207,14 +209,16 @@ def share_batches(loader: dict[str, Any], count: int, where: str, samples: int) 
             f'expected a multiple of their number, {count}'
         )
     loader['batch_size'] = size // count
+    # A loader's workers draw the same numbers in all processes; an item takes its own of them.
+    loader['worker_init_fn'] = dict(
+        type=worker_init_fn, num_workers=loader.get('num_workers', 0), rank=0, seed=seed
+    )
     sampler = loader['sampler']
     plain_shuffle = sampler.get('type') == 'DefaultSampler' and sampler.get('shuffle', True)
     if plain_shuffle and loader.get('drop_last') and samples >= size:
         # The same order; MMEngine's would fill up what is left of the last batch, which is dropped.
-        seed = sampler.get('seed')
-        loader['sampler'] = dict(
-            type='EpochSubsetSampler', num_samples=samples // size * size, seed=seed
-        )
+        whole = dict(type='EpochSubsetSampler', num_samples=samples // size * size)
+        loader['sampler'] = dict(whole, seed=sampler.get('seed', seed))
 
 
 class TrainingStage(BaseStage):
@@ -290,7 +294,7 @@ class TrainingStage(BaseStage):
         loader = dict(self.train_dataloader, dataset=as_it_is(dataset))
         loader['sampler'] = dict(loader.get('sampler') or dict(type='DefaultSampler', shuffle=True))
         loader['sampler'].setdefault('seed', job.seed)
-        share_batches(loader, job.processes.count, f'stages.{self.name}', len(dataset))
+        share_batches(loader, job.processes.count, f'stages.{self.name}', len(dataset), job.seed)
         resume_from = job.resume_from or latest_checkpoint(job.path)
         job.processes.wait()
         runner = build_runner(

@@ -12,9 +12,17 @@ import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.dist import get_dist_info
 
 from mmvad.motion import FrameFlow
 from mmvad.registry import TRANSFORMS
+
+
+def drawn_stride(strides: Sequence[int]) -> int:
+    """One of them, at random; of several processes, each draws for every item of a batch, and takes
+    what falls to its own, so that an item gets what it would get in one process."""
+    rank, count = get_dist_info()
+    return strides[np.random.randint(len(strides), size=count)[rank]]
 
 
 @TRANSFORMS.register_module()
@@ -40,7 +48,7 @@ class LoadTubeFrames(BaseTransform):
         return (self.depth - 1) * max(self.strides)
 
     def transform(self, results: dict) -> dict:
-        stride = self.strides[np.random.randint(len(self.strides))]
+        stride = drawn_stride(self.strides)
         results['stride'] = stride
         results['imgs'] = [
             results['source'][max(0, results['frame'] - step * stride)]
