@@ -146,6 +146,10 @@ def test_long_videos_are_bounded_and_say_so(work, tmp_path):
         (stream,) = container.streams.video
         assert (stream.frames, stream.width, stream.height) == (25, 64, 48)
         assert float(stream.duration * stream.time_base) == pytest.approx(5.0, abs=0.01)
+    # Of the frames that are left out, the page has the score, and no boxes.
+    numbers = numbers_of(folder, 1)
+    assert numbers['objects']['frames'] == list(range(0, 100, 4)) and len(numbers['scores']) == 100
+    assert numbers_of(folder, 0)['objects'] is None
     assert 'one in 4 of its 100 frames is shown' in text and any('one in 4' in t for t in told)
     assert '1 of 2 videos can be played' in text and len(page.of('canvas', class_='curve')) == 2
     assert 'seed = 0' not in text and '<T>' in text

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmvad import __version__
 from mmvad.datasets import FrameSource, find_videos
-from mmvad.visualization.page import GENERATOR, Page, PageVideo, write_page
+from mmvad.visualization.page import GENERATOR, Page, PageObjects, PageVideo, write_page
 
 from .moments import moments_of
 from .players import Player, encode_player
@@ -146,7 +146,7 @@ def _page(
                 scores=results.scores.get(video),
                 raw=results.raw.get(video),
                 labels=_labels(results, video),
-                objects=results.objects.get(video),
+                objects=_shown(results.objects.get(video), player),
                 size=player.size if player else None,
                 file=player and player.path.relative_to(folder).as_posix(),
                 mime=player.mime if player else '',
@@ -262,6 +262,14 @@ def _player(
             'is of all of them.'
         )
     return player
+
+
+def _shown(objects: PageObjects | None, player: Player | None) -> PageObjects | None:
+    """The boxes of the frames that can be seen."""
+    if objects is None or player is None:
+        return None
+    rows = objects.frames % player.step == 0
+    return PageObjects(objects.frames[rows], objects.boxes[rows], objects.scores[rows])
 
 
 def _labels(results: Results, video: str) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 'use strict';
 
 const mmvadPage = (() => {
+  const FOOT = 18;  /* below the curve, for times; pixels */
   const cards = new Map();
   let active = null;
   let moment = null;
@@ -165,27 +166,56 @@ const mmvadPage = (() => {
       const pixels = window.devicePixelRatio || 1;
       const area = canvas.getBoundingClientRect();
       if (!area.width) return;
+      const count = data.scores.length;
+      const look = [area.width, area.height, pixels, colour('--curve')].join();
+      if (look !== this.look) {
+        this.look = look;
+        this.plate = this.drawPlate(area, pixels);
+      }
+      if (canvas.width !== this.plate.width) canvas.width = this.plate.width;
+      if (canvas.height !== this.plate.height) canvas.height = this.plate.height;
+      const paint = canvas.getContext('2d');
+      paint.setTransform(1, 0, 0, 1, 0, 0);
+      paint.clearRect(0, 0, canvas.width, canvas.height);
+      paint.drawImage(this.plate, 0, 0);
+      paint.scale(pixels, pixels);
+      const frame = clamp(this.frame, 0, count - 1);
+      const place = (frame + 0.5) / count * area.width;
+      paint.strokeStyle = colour('--text');
+      paint.lineWidth = 1;
+      paint.beginPath();
+      paint.moveTo(place, 0);
+      paint.lineTo(place, area.height - FOOT);
+      paint.stroke();
+      this.tell(frame);
+    }
+
+    /* All of the curve but the present frame: once for a size, however long the video is. */
+    drawPlate(area, pixels) {
+      const { data } = this;
+      const canvas = document.createElement('canvas');
       canvas.width = Math.round(area.width * pixels);
       canvas.height = Math.round(area.height * pixels);
       const paint = canvas.getContext('2d');
       paint.scale(pixels, pixels);
-      const count = data.scores.length, foot = 18, head = 4;
-      const lines = [data.scores, data.raw || []];
+      const count = data.scores.length, head = 4;
       let low = data.threshold ?? Infinity, high = data.threshold ?? -Infinity;
-      for (const line of lines) for (const value of line) { if (value < low) low = value; if (value > high) high = value; }
+      for (const values of [data.scores, data.raw || []]) {
+        for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
+      }
       const x = frame => frame / count * area.width;
-      const y = value => head + (high > low ? (high - value) / (high - low) : 0.5) * (area.height - head - foot);
+      const y = value => head + (high > low ? (high - value) / (high - low) : 0.5) * (area.height - head - FOOT);
       for (const [start, stop] of data.labels || []) {
         paint.fillStyle = colour('--abnormal');
-        paint.fillRect(x(start), 0, x(stop) - x(start), area.height - foot);
+        paint.fillRect(x(start), 0, x(stop) - x(start), area.height - FOOT);
       }
       for (const found of data.moments) {
         if (!found.event) continue;
         const start = found.start * data.fps, stop = (found.end ?? found.peak) * data.fps + 1;
         paint.fillStyle = colour('--event');
-        paint.fillRect(x(start), 0, Math.max(x(stop) - x(start), 2), area.height - foot);
+        paint.fillRect(x(start), 0, Math.max(x(stop) - x(start), 2), area.height - FOOT);
         paint.fillStyle = colour('--alarm');
-        paint.fillRect(x(start), area.height - foot - 3, Math.max(x(stop) - x(start), 2), 3);
+        paint.fillRect(x(start), area.height - FOOT - 3, Math.max(x(stop) - x(start), 2), 3);
       }
       if (data.threshold !== null) {
         paint.strokeStyle = colour('--alarm');
@@ -205,14 +235,7 @@ const mmvadPage = (() => {
         paint.textAlign = mark === 0 ? 'left' : mark === marks ? 'right' : 'center';
         paint.fillText(timeText(data.seconds * mark / marks), area.width * mark / marks, area.height - 4);
       }
-      const frame = clamp(this.frame, 0, count - 1);
-      paint.strokeStyle = colour('--text');
-      paint.lineWidth = 1;
-      paint.beginPath();
-      paint.moveTo(x(frame + 0.5), 0);
-      paint.lineTo(x(frame + 0.5), area.height - foot);
-      paint.stroke();
-      this.tell(frame);
+      return canvas;
     }
 
     /* Of long videos the lowest and highest of what falls into one column. */
