@@ -90,5 +90,9 @@ def test_a_dataset_of_any_videos(tmp_path):
     assert videos.source('images')[0].shape == (48, 64, 3)
     with pytest.raises(ValueError, match='broken.mp4: cannot be opened'):
         VideoDataset(**where)
+    alone = VideoDataset(**dict(where, data_root=str(tmp_path / 'day/long.ts')))
+    assert alone.lengths == {'long': 12}
+    with pytest.raises(FileNotFoundError, match='gone.ts: no such folder'):
+        VideoDataset(**dict(where, data_root=str(tmp_path / 'gone.ts')))
     with pytest.raises(ValueError, match='least_frames: expected a whole number'):
         VideoDataset(**dict(where, least_frames=0))

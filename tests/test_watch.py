@@ -207,7 +207,8 @@ def test_a_stream_that_drops_and_comes_again(camera, tmp_path, monkeypatch):
     counts = record['stream']
     assert counts['read'] == 2 * len(frames) and counts['dropped'] == 2
     assert counts['drifted'] == 0
-    accounted = counts['scored'] + counts['left_out'] + counts['empty'] + counts['early']
+    parts = ('scored', 'left_out', 'lost', 'empty', 'early', 'waiting')
+    accounted = sum(counts[part] for part in parts)
     assert accounted == counts['read'] and counts['scored'] > len(frames)
     events = read_events(tmp_path / 'events.jsonl')
     assert record['events'] == len(events) >= 1
@@ -303,6 +304,20 @@ def test_a_camera_that_shows_nothing(camera, tmp_path, monkeypatch):
         'the camera shows something again',
     ]
     assert watched.events == 0
+
+
+def test_a_camera_that_goes_black_while_something_happens(camera, tmp_path, monkeypatch):
+    frames = frames_of(camera, '00.mp4')
+    given = [*frames[:60], *[np.zeros_like(frames[0])] * 80]
+    pipe = SimpleNamespace(buffer=io.BytesIO(b''.join(frame.tobytes() for frame in given)))
+    monkeypatch.setattr(sys, 'stdin', pipe)
+    settings = WatchSettings(
+        threshold=-1.0, hold=0.5, status=0.0, pipe='raw', size=(160, 120), rate=10.0
+    )
+    quietly('yard', ['-'], tmp_path, settings, camera.root)
+    (event,) = read_events(tmp_path / 'events.jsonl')
+    # It ends with the last frame that showed something.
+    assert (event.state, event.end_frame, event.end) == ('closed', 59, pytest.approx(5.9))
 
 
 def test_an_event_is_the_same_as_by_hand(whole):

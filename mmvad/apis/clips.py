@@ -14,9 +14,10 @@ import numpy as np
 from mmvad.visualization import write_video
 from mmvad.visualization.video import video_encoder
 
-# Frames that wait to be encoded, and seconds of a clip at most.
+# Frames that wait to be encoded, seconds of a clip at most, and to wait for the last one.
 _WAITING = 256
 _LONGEST = 120.0
+_PATIENCE = 30.0
 
 
 class ClipWriter:
@@ -96,7 +97,9 @@ class ClipWriter:
         if self._name is not None:
             self._end()
         self._jobs.put(None)
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=_PATIENCE)
+        if self._thread.is_alive():
+            self.tell(f'clips: the last is not written after {_PATIENCE:g} s')
 
     def _end(self) -> None:
         self._jobs.put(self._name)

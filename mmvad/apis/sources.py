@@ -52,11 +52,13 @@ def is_live(source: str) -> bool:
 
 
 def shown(source: str) -> str:
-    """A source without the user's name and password, as it may be told."""
+    """A source as it may be told: without the user's name and password, and without what follows
+    a question mark, where some cameras want them."""
     if '://' not in source:
         return source
     parts = urlsplit(source)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition('@')[2]))
+    netloc = parts.netloc.rpartition('@')[2]
+    return urlunsplit(parts._replace(netloc=netloc, query='', fragment=''))
 
 
 def name_of(source: str) -> str:
@@ -65,7 +67,7 @@ def name_of(source: str) -> str:
         return 'pipe'
     if source.isdigit():
         return f'camera-{source}'
-    return re.sub(r'[^\w.-]+', '_', shown(source).partition('?')[0]).strip('_') or 'stream'
+    return re.sub(r'[^\w.-]+', '_', shown(source)).strip('_') or 'stream'
 
 
 class LiveSource:
@@ -148,6 +150,8 @@ class LiveSource:
                     why = 'ended'
                 finally:
                     container.close()
+            except av.error.ExitError:
+                why = f'no answer for {self.timeout:g} s'
             except av.error.FFmpegError as error:
                 why = error.strerror or str(error)
             if self.waits and ever:

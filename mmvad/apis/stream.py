@@ -122,6 +122,11 @@ class StreamScorer:
         self._window.clear()
         self._since = 0
 
+    def skip(self) -> None:
+        """The next frame shows nothing: it is counted, and is no past of later ones."""
+        self._number += 1
+        self.forget_window()
+
     @torch.no_grad()
     def push(self, frame: np.ndarray, time: float, look: bool = True) -> FrameScore:
         """Score the next frame.

@@ -37,6 +37,7 @@ class StreamCounts:
         lost: There was not even time to look past them.
         empty: Of a single colour.
         early: Before there is a past, or a background, to score by.
+        waiting: Came, and had not had their turn at the end.
         dropped: How often the source was gone.
         damaged: Packets and frames that did not decode; they are not read.
         events: How many opened.
@@ -49,6 +50,7 @@ class StreamCounts:
     lost: int = 0
     empty: int = 0
     early: int = 0
+    waiting: int = 0
     dropped: int = 0
     damaged: int = 0
     events: int = 0
@@ -147,8 +149,9 @@ class StreamWatch:
             self.clips.look(image, frame.time)
         if self._shows_nothing(frame):
             # What is measured from it to its neighbours would mean nothing.
-            self.scorer.forget_window()
+            self.scorer.skip()
             self.counts.empty += 1
+            self._close_old(frame.time)
             return
         found = self.scorer.push(image, frame.time, look)
         if found.looked:
@@ -161,6 +164,10 @@ class StreamWatch:
             return
         if self.drift is not None:
             self.drift.step(found.time, found.score)
+        if not found.looked:
+            # What was not looked at tells nothing of what happens.
+            self._close_old(frame.time)
+            return
         evidence = None
         if len(found.boxes):
             evidence = Evidence(
@@ -180,9 +187,13 @@ class StreamWatch:
 
     def _idle(self) -> None:
         """No frame comes."""
-        if self.paced.source.opened is None or self.paced.source.waits:
-            return
-        if (over := self._state.idle(self.paced.source.now())) is not None:
+        source = self.paced.source
+        if source.opened is not None and not source.waits:
+            self._close_old(source.now())
+
+    def _close_old(self, time: float) -> None:
+        """Close what is over, where no score says so."""
+        if (over := self._state.idle(time)) is not None:
             self._write(over, True)
 
     def _write(self, stretch: Stretch[Evidence], over: bool) -> None:
@@ -226,6 +237,7 @@ class StreamWatch:
     def _counted(self) -> StreamCounts:
         source, paced, counts = self.paced.source, self.paced.counts, self.counts
         counts.read, counts.left_out, counts.lost = paced.read, paced.left_out, paced.lost
+        counts.waiting = self.paced.waiting
         counts.dropped, counts.damaged = source.dropped, source.damaged
         counts.seconds = round(source.now(), 3) if source.opened else 0.0
         return counts

@@ -176,7 +176,7 @@ class VideoDataset(BaseDataset):
     def _found(self) -> list[dict]:
         kind, folder = next(iter(self.data_prefix.items()))
         folder = Path(folder)
-        if not folder.is_dir():
+        if not (folder.is_dir() or (kind == 'any' and folder.is_file())):
             raise FileNotFoundError(
                 f'{folder}: no such folder (data_root {self.data_root!r}, data_prefix.{kind})'
             )
