@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import REPO
-from report_work import FRAMES, ODD, an_event, make_work, write
+from report_work import FPS, FRAMES, ODD, an_event, make_work, write
 
 from mmvad.apis.report import ReportOptions, build_report
 from mmvad.apis.report.results import read_results
@@ -114,10 +114,14 @@ def test_what_a_watch_leaves(tmp_path):
     """Events alone, of a stream that is over: pictures and clips in place of a player."""
     root = tmp_path / 'watch'
     write_video((np.zeros((64, 64, 3), np.uint8) for _ in range(5)), root / 'clips/a.mp4', 5)
+    # Names of which the same is left in any file system, and longer than that.
+    first, second = (f'{letter * 30}{"x" * 60}.jpg' for letter in '\u65e5\u672c')
     cv2.imwrite(str(root / 'a.jpg'), np.zeros((9, 9, 3), np.uint8))
+    (root / 'a.jpg').rename(root / first)
+    (root / second).write_bytes(b'another')
     events = [
-        an_event(1, 2.0, clip='clips/a.mp4', thumbnail='a.jpg', clock='2025-03-01T12:00:00+01:00'),
-        an_event(2, 9.0, state='open', end=None, end_frame=None),
+        an_event(1, 2.0, clip='clips/a.mp4', thumbnail=first, clock='2025-03-01T12:00:00+01:00'),
+        an_event(2, 9.0, state='open', end=None, end_frame=None, thumbnail=second),
     ]
     file = EventFile(root / 'events.jsonl')
     for event in events:
@@ -132,7 +136,29 @@ def test_what_a_watch_leaves(tmp_path):
     assert [chip['data-peak'] for chip in page.of('button')] == ['2.5', '9.5']
     (clip,) = page.of('video', class_='clip')
     assert (folder / clip['src']).read_bytes() == (root / 'clips/a.mp4').read_bytes()
+    pictures = [picture['src'] for picture in page.of('img')]
+    assert [(folder / picture).read_bytes() for picture in pictures] == [
+        (root / first).read_bytes(), b'another'
+    ]  # fmt: skip
+    assert all(re.fullmatch(r'files/[\w-]+\.jpg', picture, re.ASCII) for picture in pictures)
     assert 'No pictures' in text
+
+
+def test_recordings_that_were_watched(work, tmp_path):
+    """Scores and events; also those without an event are found again, and the threshold is told."""
+    (work / 'tested.json').unlink()
+    (work / 'metrics.json').unlink()
+    EventFile(work / 'events.jsonl').close()
+    for number, video in enumerate(('deep/plain', ODD)):
+        (tmp_path / f'day/{video}').parent.mkdir(parents=True)
+        (tmp_path / f'videos/{number}.mp4').rename(tmp_path / f'day/{video}.mp4')
+    write(work / 'watch.json', dict(threshold=5.5, sources=[str(tmp_path / 'day'), '/gone']))
+    folder = build_report(work, tmp_path / 'page', tell=lambda line: None).parent
+    page = page_of(folder)
+    assert len(page.of('source')) == 2 and numbers_of(folder, 1)['threshold'] == 5.5
+    # What the file of events does not hold is none, whatever the score.
+    assert not page.of('button', class_='chip event') and '0 events' in page.text
+    assert numbers_of(folder, 0)['fps'] == FPS
 
 
 def test_long_videos_are_bounded_and_say_so(work, tmp_path):

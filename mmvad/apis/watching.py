@@ -153,7 +153,9 @@ def watch(
                 inferencer, sources, writer, settings.hold, show_progress, settings.clips
             )
             left_out, counts = dict(inferencer.skipped), None
-            record |= dict(videos=found, left_out=left_out)
+            # Where they are, for who looks at the scores later.
+            places = [str(Path(source).resolve()) for source in sources]
+            record |= dict(videos=found, left_out=left_out, sources=places)
             for why in left_out.values():
                 tell(f'left out: {why}')
         else:

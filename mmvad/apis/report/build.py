@@ -8,12 +8,14 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mmvad import __version__
+from mmvad.apis.inputs import videos_of
 from mmvad.datasets import FrameSource, find_videos
 from mmvad.visualization.page import GENERATOR, Page, PageObjects, PageVideo, write_page
 
@@ -208,6 +210,9 @@ def _places(results: Results, options: ReportOptions) -> Mapping[str, Path]:
         short = {Path(name).name: path for name, path in found.items()}
         return {v: found.get(v) or short.get(Path(v).name) for v in results.videos}
     watched = {event.video: Path(event.source) for event in results.events}
+    for source in results.watched.get('sources', ()):
+        with suppress(OSError, ValueError):  # it is gone
+            watched |= {video: path for video, path in videos_of(source)}
     return {
         video: Path(results.tested[video]['path'])
         if video in results.tested
@@ -286,15 +291,17 @@ def _taken(root: Path, folder: Path, name: str | None) -> str | None:
     """Copy a picture or clip; its path from the page, None where there is none."""
     if name is None or '..' in Path(name).parts or not (root / name).is_file():
         return None
-    target = Path('files') / '_'.join(_plain(part, keep='.') for part in Path(name).parts)
-    (folder / target).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(root / name, folder / target)
-    return target.as_posix()
+    files, name = folder / 'files', Path(name)
+    files.mkdir(parents=True, exist_ok=True)
+    # Numbered: what is left of two names may be the same.
+    target = files / f'{sum(1 for _ in files.iterdir())}_{_plain(name.stem)}{name.suffix}'
+    shutil.copyfile(root / name, target)
+    return target.relative_to(folder).as_posix()
 
 
-def _plain(name: str, keep: str = '') -> str:
+def _plain(name: str) -> str:
     """A name that is the same in all file systems and addresses."""
-    return re.sub(rf'[^A-Za-z0-9{re.escape(keep)}-]+', '_', name)[:60]
+    return re.sub(r'[^A-Za-z0-9-]+', '_', name)[:60]
 
 
 def _without_folders(error: Exception, path: Path) -> str:

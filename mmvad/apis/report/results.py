@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mmvad.apis.watching import RECORD
 from mmvad.engine import read_tested
 from mmvad.evaluation.score_files import read_boxes, read_scores
 from mmvad.structures import Event, WorkDir, read_events
@@ -31,6 +32,7 @@ class Results:
         metrics: What ``metrics.json`` holds.
         reasons: Records of ``why.json``.
         events: Of ``events.jsonl``.
+        watched: What ``watch.json`` holds.
     """
 
     work_dir: WorkDir
@@ -42,13 +44,14 @@ class Results:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     reasons: list[dict[str, Any]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    watched: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def threshold(self) -> float | None:
         """Above which final score there is an alarm; None where nothing says."""
-        alarms = self.metrics.get('protocol', {}).get('alarms') or {}
-        if 'threshold' in alarms:
-            return float(alarms['threshold'])
+        for said in (self.metrics.get('protocol', {}).get('alarms') or {}, self.watched):
+            if isinstance(threshold := said.get('threshold'), (int, float)):
+                return float(threshold)
         found = {event.threshold for event in self.events}
         return found.pop() if len(found) == 1 else None
 
@@ -124,6 +127,7 @@ def read_results(root: str | Path) -> Results:
         metrics=metrics,
         reasons=_reasons(place),
         events=events,
+        watched=_object(place.root / RECORD),
     )
 
 
