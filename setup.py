@@ -33,6 +33,7 @@ INSTALL_REQUIRES = [
     'tqdm>=4.60',
     'av>=14.1',
     'cachetools>=5.3',
+    'packaging>=23.0',
     # Those before hold a lock in forked workers after the process that took it was killed.
     'filelock>=3.30',
     # mmaction2 1.2.0 imports importlib_metadata without declaring it.
