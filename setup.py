@@ -55,7 +55,7 @@ EXTRAS_REQUIRE = {
     'onnx': ONNX,
     'tensorboard': TENSORBOARD,
     # The page of `mmvad report`; torch brings it as well.
-    'report': ['jinja2>=3.1'],
+    'report': ['jinja2>=3.1', 'markupsafe>=2.1'],
     'docs': DOCS,
     'dev': [
         *ONNX,

@@ -32,6 +32,7 @@ COMMANDS = {
     'pseudo-boxes': 'pseudo_boxes.py',
     'browse': 'visualizations/browse_dataset.py',
     'benchmark': 'analysis_tools/benchmark.py',
+    'compare-detectors': 'analysis_tools/compare_detectors.py',
     'draw-results': 'analysis_tools/draw_results.py',
     'convert-avenue': 'dataset_converters/avenue.py',
     'convert-shanghaitech': 'dataset_converters/shanghaitech.py',

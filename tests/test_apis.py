@@ -185,7 +185,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ('given', 'message'),
         [
-            ('nothing.mp4', 'nothing.mp4: no such folder of frames or video file'),
+            ('nothing.mp4', 'nothing.mp4: no such folder of frames, of videos, or video file'),
             (np.zeros((4, 120, 160, 3), np.uint8), 'has 4 frames, expected at least 6'),
             (np.zeros((9, 120, 160, 3), np.float32), r'uint8 BGR of one size.*float32'),
             (np.zeros((9, 120, 160), np.uint8), r'expected frames \(H, W, 3\)'),

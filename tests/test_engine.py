@@ -102,11 +102,11 @@ class TestFlow:
             stage('cut', splits=BOTH),
             stage('fit', ('cut/training',)),
             stage('test', ('fit', 'cut/testing')),
-            stage('report', ('test',)),
+            stage('summary', ('test',)),
         ]
         flow = Flow(stages, ('training',))
         assert list(flow.steps) == ['cut/training', 'fit']
-        assert list(flow.left_out) == ['cut/testing', 'test', 'report']
+        assert list(flow.left_out) == ['cut/testing', 'test', 'summary']
 
     def test_what_is_behind_a_step(self):
         stages = [

@@ -374,7 +374,9 @@ class TestBoxes:
 
     def test_other_files_are_refused(self, tmp_path):
         (tmp_path / 'b.txt').write_text('')
-        with pytest.raises(ValueError, match='b.txt: expected a folder of .npz files or a .csv'):
+        with pytest.raises(
+            ValueError, match='b.txt: expected a folder of .npz or .txt files or a .csv'
+        ):
             read_boxes(tmp_path / 'b.txt', ['a'])
         with pytest.raises(FileNotFoundError, match='none.csv: no such file or folder of boxes'):
             read_boxes(tmp_path / 'none.csv', ['a'])

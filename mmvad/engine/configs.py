@@ -41,6 +41,17 @@ _KNOWN = (
 _REFERENCE = re.compile(r'\$\{([\w.]+)\}')
 
 
+def with_names(value: Any) -> Any:
+    """A part of a config as text and JSON can hold it: classes by their full names, which
+    MMEngine's registries know."""
+    if isinstance(value, Mapping):
+        return {key: with_names(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(with_names, value))
+    named = hasattr(value, '__qualname__')
+    return f'{value.__module__}.{value.__qualname__}' if named else value
+
+
 def known_keys(cfg: Config | ConfigDict) -> set[str]:
     """Top-level keys that a config may have besides variables of its own: those that the engine
     reads, and those that the stages it names do."""

@@ -29,7 +29,7 @@ from mmvad.structures import (
 from .broken_videos import leave_out_broken, told
 from .components import shaping_settings
 from .config_check import check_config
-from .configs import RUNTIME, known_keys, resolve_references
+from .configs import RUNTIME, known_keys, resolve_references, with_names
 from .flow import Flow, Step
 from .guard import guarded, make_work_dir, refuse_lost_lines
 from .processes import join
@@ -232,7 +232,7 @@ class StagedRunner:
         """Leave the whole config in the work dir, as MMEngine's runner does."""
         path = self.work_dir.config(Path(getattr(self.cfg, 'filename', None) or 'config').stem)
         with atomic_path(path) as tmp:
-            tmp.write_text(self.cfg.pretty_text)
+            tmp.write_text(Config(with_names(self.cfg.to_dict())).pretty_text)
 
     def _run(self, steps: Iterable[Step], resume_from: str | None = None) -> dict[str, float]:
         steps = list(steps)

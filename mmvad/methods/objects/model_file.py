@@ -18,6 +18,7 @@ from mmengine.registry import Registry
 
 from mmvad import __version__, release
 from mmvad.engine.components import is_registered, registry_of, shaping_settings
+from mmvad.engine.configs import with_names
 from mmvad.models import ObjectVAD
 from mmvad.registry import MODELS, PROPOSERS, STAGES, TRANSFORMS
 from mmvad.structures import ObjectOrigins, atomic_path, file_digest, read_checkpoint
@@ -167,7 +168,7 @@ def config_text(cfg: Config) -> str:
     Raises:
         ValueError: If no model file with it could be read; the message names the key.
     """
-    named = _named(cfg.to_dict())
+    named = with_names(cfg.to_dict())
     _refuse_foreign_types(named)
     try:
         return json.dumps(named)
@@ -225,16 +226,6 @@ def _refuse_types(options: Any, where: str) -> None:
                 'into a detector config file'
             )
         _refuse_types(item, f'{where}.{key}')
-
-
-def _named(value: Any) -> Any:
-    """A config as JSON holds it: classes by their full names, which MMEngine's registries know."""
-    if isinstance(value, dict):
-        return {key: _named(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_named(item) for item in value]
-    named = hasattr(value, '__qualname__')
-    return f'{value.__module__}.{value.__qualname__}' if named else value
 
 
 def build_model(cfg: Mapping[str, Any], path: str | Path | None = None) -> ObjectVAD:
