@@ -92,6 +92,15 @@ def test_model_files_by_name_folder_and_path(tmp_path, camera):
         find_model_file('gate', tmp_path)
 
 
+def test_recordings_in_a_folder_of_the_models_name_hide_no_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'yard').mkdir()
+    model = tmp_path / 'models' / 'yard' / 'objects.pth'
+    model.parent.mkdir(parents=True)
+    model.touch()
+    assert find_model_file('yard', tmp_path / 'models') == model
+
+
 def test_with_a_detector(tmp_path, camera):
     """The config names the detector; one that is no YOLOX gets no settings of YOLOX's config."""
     from mmvad.apis.learn import config_text

@@ -42,14 +42,15 @@ def find_model_file(model: str | Path, root: str | Path = MODELS_ROOT) -> Path:
     path = Path(model)
     if path.is_file():
         return path
-    folders = [path, Path(root) / path]
-    folder = next((place for place in folders if place.is_dir()), None)
-    if folder is None:
+    folders = [place for place in (path, Path(root) / path) if place.is_dir()]
+    if not folders:
         known = sorted(p.parent.name for p in Path(root).glob('*/*.pth'))
         there = f'; there are {", ".join(known[:10])}' if known else ''
         raise FileNotFoundError(
             f'{model}: no such model: neither a file nor a folder, nor below {root}/{there}'
         )
+    # The recordings may lie in a folder of the model's name.
+    folder = next((place for place in folders if any(place.glob('*.pth'))), folders[0])
     found = sorted(folder.glob('*.pth'))
     if len(found) != 1:
         names = ', '.join(p.name for p in found)
