@@ -111,3 +111,14 @@ def small_disk(place: Path, options: str) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(['umount', '-l', str(place)], check=True)
+
+
+def said(tool: str, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess:
+    """What a tool says to its end, started in a folder."""
+    return subprocess.run(
+        [sys.executable, str(REPO / 'tools' / tool), *map(str, words)],
+        cwd=cwd,
+        env=dict(os.environ, PYTHONPATH=str(REPO)),
+        capture_output=True,
+        text=True,
+    )

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import REPO, tiny_config
+from conftest import tiny_config
+from runs import said
 
 from mmvad.structures import ObjectTubes
-
-
-def said(tool: str, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(REPO / 'tools' / tool), *map(str, words)],
-        cwd=cwd,
-        env=dict(os.environ, PYTHONPATH=str(REPO)),
-        capture_output=True,
-        text=True,
-    )
 
 
 @pytest.mark.slow

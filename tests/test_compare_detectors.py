@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPO, tiny_config
+from conftest import tiny_config
 from detectors import save_random_weights
 from mmengine.hub import get_config
+from runs import said
 
 TINY = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'
 SMALL = {
@@ -18,16 +16,6 @@ SMALL = {
     'test_dataloader.dataset.pipeline.2.size': (160, 160),
     'model.test_cfg.max_per_img': 10,
 }
-
-
-def said(tool: str, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(REPO / 'tools' / tool), *map(str, words)],
-        cwd=cwd,
-        env=dict(os.environ, PYTHONPATH=str(REPO)),
-        capture_output=True,
-        text=True,
-    )
 
 
 @pytest.mark.slow
