@@ -84,14 +84,24 @@ class Browser:
         elif method == 'Runtime.consoleAPICalled' and params['type'] in ('error', 'warning'):
             self.complaints.append(json.dumps(params['args']))
         elif method == 'Log.entryAdded' and params['entry']['level'] in ('error', 'warning'):
-            self.complaints.append(params['entry']['text'])
+            entry = params['entry']
+            self.complaints.append(f'{entry["text"]} {entry.get("url", "")}')
         if method == 'Page.loadEventFired':
             self._events.append(params)
 
     def open(self, path: Path) -> None:
         """Load a file from disk, as a person who clicks on it."""
+        self._load(path.resolve().as_uri())
+
+    def leave(self) -> None:
+        """Leave the page, which then loads nothing more, and forget what it did."""
+        self._load('about:blank')
+        self.requests.clear()
+        self.complaints.clear()
+
+    def _load(self, address: str) -> None:
         self._events.clear()
-        self.call('Page.navigate', url=path.resolve().as_uri())
+        self.call('Page.navigate', url=address)
         end = time.monotonic() + _PATIENCE
         while not self._events:
             self._next(end)

@@ -26,6 +26,8 @@ from mmvad.engine.processes import ProcessError, Processes, join
 from mmvad.engine.trainer import share_batches
 from mmvad.structures import read_weights
 
+PIPES = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
 
 def together(count: int, work) -> list:
     """What ``work`` gives or raises in each of several processes, which are threads here."""
@@ -144,6 +146,31 @@ class TestProcesses:
         with pytest.raises(ProcessError, match='process 0, the main one, is gone'):
             here.wait()
 
+    def test_its_signs_of_life_do_not_disturb_its_end(self):
+        """A thread that is in the store while Python shuts down would abort the process."""
+        code = (
+            'import os, sys, time\nimport torch.distributed as dist\n'
+            'from mmvad.engine import processes\n'
+            'processes._BEAT = 0.0005\n'
+            'read, write = os.pipe()\n'
+            'if not (main := os.fork()):\n'
+            '    store = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)\n'
+            '    os.write(write, str(store.port).encode())\n'
+            '    time.sleep(200)\n'
+            'port = int(os.read(read, 9))\n'
+            'for number in range(8):\n'
+            '    if not (child := os.fork()):\n'
+            '        store = dist.TCPStore("localhost", port, is_master=False)\n'
+            '        here = processes.Processes(1, 2, store)\n'
+            '        time.sleep(0.05 + 0.003 * number)\n'
+            '        sys.exit()\n'
+            '    print(os.waitpid(child, 0)[1])\n'
+            'os.kill(main, 9)\n'
+        )
+        env = dict(os.environ, PYTHONPATH=str(REPO))
+        done = subprocess.run([sys.executable, '-c', code], env=env, **PIPES, timeout=240)
+        assert done.stdout.split() == ['0'] * 8, done.stderr
+
 
 class TestJoining:
     def test_without_a_launcher_there_is_one(self):
@@ -182,8 +209,7 @@ class TestJoining:
         for rank in range(2):
             own = dict(settings, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank))
             env = {**os.environ, **own, 'PYTHONPATH': str(REPO)}
-            pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            started.append(subprocess.Popen([sys.executable, '-c', code], env=env, **pipes))
+            started.append(subprocess.Popen([sys.executable, '-c', code], env=env, **PIPES))
         for rank, process in enumerate(started):
             out, err = process.communicate(timeout=240)
             assert process.returncode == 0 and out.split() == [str(rank), '2', '0'], err

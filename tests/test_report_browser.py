@@ -32,11 +32,11 @@ def chromium(tmp_path_factory):
 
 
 @pytest.fixture
-def fresh(chromium):
-    chromium.requests.clear()
-    chromium.complaints.clear()
+def fresh(chromium, tmp_path):
     chromium.window(1000, 900)
-    return chromium
+    yield chromium
+    # Before the files of its page go with the test's folder.
+    chromium.leave()
 
 
 READY = (

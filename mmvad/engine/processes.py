@@ -62,7 +62,7 @@ class Processes:
         self._alive: dict[int, tuple[int, float]] = {}
         self._looked = 0.0
         if store is not None:
-            threading.Thread(target=_beat, args=(store, rank), daemon=True).start()
+            _start_beating(store, rank)
 
     @property
     def main(self) -> bool:
@@ -210,11 +210,25 @@ def _failure(told: dict[str, Any]) -> ProcessError:
     return ProcessError(f'process {told["rank"]}: {told["text"]}')
 
 
-def _beat(store: dist.Store, rank: int) -> None:
-    with suppress(RuntimeError):
-        while True:
+def _start_beating(store: dist.Store, rank: int) -> None:
+    """Signs of life of this process, until it ends."""
+    ending = threading.Event()
+
+    def beat() -> None:
+        with suppress(RuntimeError):
             store.add(f'beat/{rank}', 1)
-            time.sleep(_BEAT)
+            while not ending.wait(_BEAT):
+                store.add(f'beat/{rank}', 1)
+
+    thread = threading.Thread(target=beat, name='beat', daemon=True)
+    thread.start()
+
+    def end() -> None:
+        # A thread that comes back from the store while Python shuts down aborts the process.
+        ending.set()
+        thread.join(2 * _BEAT)
+
+    atexit.register(end)
 
 
 @contextmanager
