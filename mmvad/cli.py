@@ -20,6 +20,7 @@ from mmvad.version import __version__
 COMMANDS = {
     'train': 'train.py',
     'learn': 'learn.py',
+    'adapt': 'adapt.py',
     'watch': 'watch.py',
     'test': 'test.py',
     'infer': 'infer.py',

@@ -1,5 +1,6 @@
 """What a program calls: from a folder of normal video to a model, from video to scores."""
 
+from .adapt import adapt
 from .inferencer import VADInferencer, VideoResult, init_model
 from .learn import Learned, learn
 from .model_folder import find_model_file
@@ -14,6 +15,7 @@ __all__ = [
     'VideoResult',
     'WatchSettings',
     'Watched',
+    'adapt',
     'find_model_file',
     'init_model',
     'learn',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,9 @@ class VideoDataset(BaseDataset):
         least_frames: Without ``ann_file``: a video of fewer counts as one that cannot be read.
         need_frames: False: with ``ann_file``, frames need not be on disk, for work on the labels
             alone.
+        more_roots: Without ``ann_file``: name to another folder like ``data_root``, or a single
+            video. Its videos come after those of ``data_root``, and have names that begin with its
+            name.
         on_error: ``'raise'``: a video that cannot be read is refused. ``'skip'``: it is left out,
             and listed in :attr:`skipped`.
         pipeline: Transforms of a video's ``dict(video, filename or frame_dir, total_frames,
@@ -79,15 +82,16 @@ class VideoDataset(BaseDataset):
         frame_rate: float = ASSUMED_RATE,
         least_frames: int = 1,
         need_frames: bool = True,
+        more_roots: Mapping[str, str] | None = None,
         on_error: str = 'raise',
         pipeline: list | tuple = (),
         **kwargs,
     ) -> None:
         if ann_file:
-            if data_prefix or labels or pixel_masks:
+            if data_prefix or labels or pixel_masks or more_roots:
                 raise ValueError(
                     f'ann_file: {ann_file} names videos, labels and masks; drop data_prefix, '
-                    'labels and pixel_masks'
+                    'labels, pixel_masks and more_roots'
                 )
             data_prefix = {}
         elif len(data_prefix or {}) != 1 or not set(data_prefix) <= {'img', 'video', 'any'}:
@@ -123,6 +127,9 @@ class VideoDataset(BaseDataset):
         # All that are listed, in order, which some label files go by; None where it is not known
         # how many frames a video has.
         self._listed: dict[str, int | None] = {}
+        # Below `data_root` the base class puts it.
+        self._prefix = dict(data_prefix)
+        self.more_roots = dict(more_roots or {})
         self.label_cfg = labels
         self.mask_path = pixel_masks
         super().__init__(
@@ -174,16 +181,14 @@ class VideoDataset(BaseDataset):
         return infos
 
     def _found(self) -> list[dict]:
-        kind, folder = next(iter(self.data_prefix.items()))
-        folder = Path(folder)
-        if not (folder.is_dir() or (kind == 'any' and folder.is_file())):
-            raise FileNotFoundError(
-                f'{folder}: no such folder (data_root {self.data_root!r}, data_prefix.{kind})'
-            )
+        kind, first = next(iter(self.data_prefix.items()))
+        folders = {'': (self.data_root, Path(first))}
+        for name, root in self.more_roots.items():
+            folders[f'{name}/'] = root, Path(root) / self._prefix[kind]
         infos = []
-        for name, path in self._paths(kind, folder):
+        for name, path in self._named(kind, folders):
             if name in self._listed:
-                raise ValueError(f'{path}: another video file has this name without suffix')
+                raise ValueError(f'{path}: another video has the same name, {name!r}')
             try:
                 frames = self._count(name, path)
             except (ValueError, OSError) as error:
@@ -194,10 +199,22 @@ class VideoDataset(BaseDataset):
             infos.append(dict(video=name, total_frames=frames, **where))
         if not infos:
             raise ValueError(
-                f'{folder}: none of its {len(self.skipped)} videos can be read: '
+                f'{first}: none of its {len(self.skipped)} videos can be read: '
                 f'{next(iter(self.skipped.values()))}'
             )
         return infos
+
+    def _named(
+        self, kind: str, folders: Mapping[str, tuple[str, Path]]
+    ) -> Iterator[tuple[str, Path]]:
+        """Name and path of each video of several folders, whose names begin as the keys say."""
+        for before, (root, folder) in folders.items():
+            if not (folder.is_dir() or (kind == 'any' and folder.is_file())):
+                raise FileNotFoundError(
+                    f'{folder}: no such folder (data_root {root!r}, data_prefix.{kind})'
+                )
+            for name, path in self._paths(kind, folder):
+                yield before + name, path
 
     @staticmethod
     def _paths(kind: str, folder: Path) -> list[tuple[str, Path]]:

@@ -34,6 +34,7 @@ _KNOWN = (
     'work_dir',
     'load_from',
     'resume',
+    'reuse_from',
     'launcher',
     'custom_imports',
 )

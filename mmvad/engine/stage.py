@@ -184,6 +184,19 @@ class BaseStage(ABC):
             ValueError: Naming the file and what does not fit.
         """
 
+    def apart(self, config: Mapping[str, Any]) -> bool:
+        """Whether what it leaves of a video, see :meth:`files_of`, depends on no other video: it
+        is then kept where others come or go.
+
+        Args:
+            config: The parts of the config that it names.
+        """
+        return False
+
+    def files_of(self, folder: Path, video: str) -> list[Path]:
+        """Those of its files that are of one video alone; empty where it does not go by videos."""
+        return []
+
     def output(self, folder: Path) -> Path:
         """What others get of its folder: the folder, or the one file that matters."""
         return folder

@@ -27,6 +27,7 @@ from mmvad.structures import (
 )
 
 from .broken_videos import leave_out_broken, told
+from .by_video import remember_from, take_over
 from .components import shaping_settings
 from .config_check import check_config
 from .configs import RUNTIME, known_keys, resolve_references, with_names
@@ -81,7 +82,9 @@ class StagedRunner:
     Args:
         cfg: Config with ``train_dataset``, ``test_dataset`` (or None), ``model``, ``stages``,
             ``work_dir``, ``randomness``, ``default_hooks`` and what the stages name; ``stage`` to
-            run a single one, ``load_from`` and ``resume`` to start it from a checkpoint.
+            run a single one, ``load_from`` and ``resume`` to start it from a checkpoint,
+            ``reuse_from``, another work dir, whose output is taken video by video where it was
+            made by the same settings of the same frames.
 
     Raises:
         ValueError: If the config has keys or values that do not fit.
@@ -127,6 +130,11 @@ class StagedRunner:
         for stage in stages:
             self._config(stage)
             stage.check(cfg)
+        if cfg.get('reuse_from'):
+            if not Path(cfg.reuse_from).is_dir():
+                raise FileNotFoundError(f'reuse_from: {cfg.reuse_from}: no such work dir')
+            if self.processes.main:
+                remember_from(self.work_dir, WorkDir(Path(cfg.reuse_from)))
         self.digests = FileDigests(self.work_dir.digests)
         with self.processes.main_first():
             datasets = {split: self.videos(split) for split in self.splits}
@@ -309,20 +317,25 @@ class StagedRunner:
             self.logger.warning(f'Stage {step.name}: output of other settings moved to {stale}')
             if resume_from is not None and Path(resume_from).is_relative_to(folder.path):
                 resume_from = str(Path(stale) / Path(resume_from).relative_to(folder.path))
+        taken: list[Path] = []
         try:
+            if self.processes.main:
+                taken = self._take_over(step, folder, stale)
+            self.processes.wait()
             result = None
             if stage.shared or self.processes.main:
                 result = stage.run(self._job(step, folder, resume_from))
             self.processes.wait()
         except BaseException as error:
-            if self.processes.main and stale and folder.put_back(Path(stale)):
+            if self.processes.main and stale and folder.put_back(Path(stale), taken):
                 self.logger.warning(f'Stage {step.name}: did not start; {stale} is back in place')
             # MMEngine's own files: the system names none of them.
             if isinstance(error, OSError) and (full := NoSpaceError.of(error, folder.path)):
                 raise full from error
             raise
         if self.processes.main:
-            folder.finish(**resumed, **({} if stage.evaluates else result or {}))
+            more = dict(videos=keys) if (keys := self._video_keys(step)) else {}
+            folder.finish(**resumed, **more, **({} if stage.evaluates else result or {}))
         self.processes.wait()
         self._outputs.pop(step.name, None)
         self.logger.info(f'Stage {step.name}: done in {folder.seconds:.0f} s')
@@ -376,6 +389,41 @@ class StagedRunner:
         key = stage.name if stage.always else key
         main = self.processes.main
         return StageFolder(path, key, stage.leaves, stage.hashed, stage.editable, notes=main)
+
+    def _video_keys(self, step: Step) -> dict[str, str]:
+        """Video to a hash of what shapes what a step leaves of it; empty where that depends on
+        other videos too."""
+        stage, config = step.stage, self._config(step.stage)
+        if step.split is None or not stage.apart(config):
+            return {}
+        shape = digest(
+            shaping_settings(self.cfg.stages[stage.name], self._digest),
+            shaping_settings(config, self._digest),
+            dict(self.cfg.randomness) if stage.seeded else None,
+            release(__version__),
+        )
+        videos, keys = self.videos(step.split), {}
+        for video in videos.lengths:
+            held = [shape, self.digests.of(videos.files(video))]
+            for need in step.needs:
+                left = self._output(need)
+                files = self.flow.steps[need].stage.files_of(left.path, video)
+                held.append(self.digests.of(files) if files else left.content)
+            keys[video] = digest(held, videos.value_range, videos.frame_rate)
+        return keys
+
+    def _take_over(self, step: Step, folder: StageFolder, stale: str) -> list[Path]:
+        """Take what was made before of videos that are the same."""
+        if not (keys := self._video_keys(step)):
+            return []
+        sources = [Path(stale)] if stale else []
+        if self.cfg.get('reuse_from'):
+            other = WorkDir(Path(self.cfg.reuse_from))
+            sources.append(other.stage(step.stage.folder, step.split))
+        taken = take_over(step.stage, folder, keys, sources)
+        if taken:
+            self.logger.info(f'Stage {step.name}: {len(taken)} files of videos as before, kept')
+        return taken
 
     def _training_hooks(self) -> dict[str, Any]:
         hooks = plain(self.cfg.get('default_hooks')) or {}

@@ -39,6 +39,11 @@ class BaseProposer(ABC):
     def fit(self, videos: Sequence[Sequence[np.ndarray]]) -> None:  # noqa: B027
         """Look at all videos of a split before the first; frames can be looked up by number."""
 
+    @property
+    def apart(self) -> bool:
+        """Whether what it finds in a video depends on no other video of the split."""
+        return type(self).fit is BaseProposer.fit
+
     def start(self, frames: Sequence[np.ndarray]) -> None:  # noqa: B027 (most have nothing to do)
         """Get ready for a new video, whose frames can be looked up by number."""
 

@@ -87,6 +87,10 @@ class ForegroundProposer(BaseProposer):
         self.min_side = min_side
         self._background: np.ndarray | None = None
 
+    @property
+    def apart(self) -> bool:
+        return self.background == 'video'
+
     def fit(self, videos: Sequence[Sequence[np.ndarray]]) -> None:
         if self.background == 'split':
             share = max(1, self.background_frames // len(videos))

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -152,17 +152,18 @@ class StageFolder:
         self.checkpoint()
         return stale
 
-    def put_back(self, stale: Path) -> bool:
+    def put_back(self, stale: Path, taken: Collection[Path] = ()) -> bool:
         """Undo :meth:`open` where a stage ended before it left anything: output of other settings
         is better than none.
 
         Args:
             stale: Where that went.
+            taken: Files that are there and were not made by the stage.
 
         Returns:
             Whether it is back; not where there is new output, or a checkpoint to go on from.
         """
-        if self.files or any(self.path.glob('*.pth')):
+        if set(self.files) - set(taken) or any(self.path.glob('*.pth')):
             return False
         shutil.rmtree(self.path)
         os.replace(stale, self.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,14 @@ class FeaturesStage(BaseStage):
 
     def prepare(self, config: Mapping[str, Any]) -> None:
         prepare_transforms(config)
+
+    def apart(self, config: Mapping[str, Any]) -> bool:
+        return True
+
+    def files_of(self, folder: Path, video: str) -> list[Path]:
+        # A folder a measurement.
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        return [measurement_path(folder, name, video) for name in names]
 
     def build_model(self, job: Job) -> ObjectVAD:
         """The model that measures."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmvad.datasets import VideoDataset
@@ -57,6 +58,12 @@ class TubesStage(BaseStage):
     def prepare(self, config: Mapping[str, Any]) -> None:
         # What it reads is not read again: detectors are shared.
         PROPOSERS.build(config['proposer'])
+
+    def apart(self, config: Mapping[str, Any]) -> bool:
+        return PROPOSERS.build(config['proposer']).apart
+
+    def files_of(self, folder: Path, video: str) -> list[Path]:
+        return [tubes_path(folder, video)]
 
     def given(self, config: Mapping[str, Any]) -> bool:
         return config['proposer'] is None
