@@ -155,6 +155,20 @@ def frames_of_video(path: Path) -> list[np.ndarray]:
     return [source[number] for number in range(len(source))]
 
 
+def test_copies_of_what_is_known_are_left_out(camera, models, tmp_path, looked_at):
+    """A scorer that has seen a video has seen its copy: no score of it would be unseen."""
+    shutil.copytree(camera.normal, tmp_path / 'copies')
+    adapted = adapt('yard', [tmp_path / 'copies'], root=models, options=FAST)
+    assert looked_at == []
+    log = next(adapted.model.parent.glob('*.log')).read_text()
+    assert '2 of 4 training videos are left out' in log and 'a copy of day/00' in log
+    known, other = (
+        torch.load(m, weights_only=True)['meta']['origins']['videos']
+        for m in (models / 'yard/objects.pth', adapted.model)
+    )
+    assert known == other
+
+
 def test_what_cannot_be_added(camera, models, later, tmp_path):
     def refused(match, *args, error=ValueError, **kwargs):
         with pytest.raises(error, match=match):

@@ -19,7 +19,10 @@ from .guard import make_work_dir
 
 
 def leave_out_broken(videos: VideoDataset, work_dir: WorkDir, digests: FileDigests) -> None:
-    """Leave out videos that cannot be read to their end, with ``on_error='skip'``.
+    """Leave out videos that cannot be read to their end, and copies of others, with
+    ``on_error='skip'``.
+
+    Who has seen the other has seen the copy, so that nothing could be held out.
 
     Args:
         videos: Of one split.
@@ -30,6 +33,7 @@ def leave_out_broken(videos: VideoDataset, work_dir: WorkDir, digests: FileDiges
         return
     make_work_dir(work_dir)
     whole = remembered(work_dir.examined)
+    first_of: dict[str, str] = {}
 
     def verdict(video: str) -> str:
         try:
@@ -38,6 +42,8 @@ def leave_out_broken(videos: VideoDataset, work_dir: WorkDir, digests: FileDiges
             raise  # of the work dir, which remembers what files hold
         except OSError as error:
             return str(error)
+        if (first := first_of.setdefault(held, video)) != video:
+            return f'{video}: a copy of {first}'
         # All that a verdict depends on: the code, and how many frames the annotation tells.
         key = digest(
             held,
