@@ -25,9 +25,13 @@ from camera import write_video
 from conftest import REPO
 from test_webhook import receiver
 
-from mmvad.apis import VADInferencer, WatchSettings, sources, watch
+from mmvad.apis import StreamScorer, VADInferencer, WatchSettings, sources, watch
 from mmvad.apis.alarm_events import AlarmState
+from mmvad.apis.event_writer import EventWriter
+from mmvad.apis.pacing import PacedFrames
+from mmvad.apis.reasons import Reasons
 from mmvad.apis.sources import SourceError
+from mmvad.apis.watch_stream import StreamWatch
 from mmvad.datasets import FrameSource
 from mmvad.structures import Event, read_events
 
@@ -318,6 +322,52 @@ def test_a_camera_that_goes_black_while_something_happens(camera, tmp_path, monk
     (event,) = read_events(tmp_path / 'events.jsonl')
     # It ends with the last frame that showed something.
     assert (event.state, event.end_frame, event.end) == ('closed', 59, pytest.approx(5.9))
+
+
+class Burst(sources.LiveSource):
+    """Frames that come faster than they can be scored."""
+
+    def __init__(self, frames: list[np.ndarray]) -> None:
+        super().__init__('tcp://camera')
+        self.images = frames
+
+    def frames(self):
+        for image in self.images:
+            yield sources.LiveFrame(image, self._time())
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize('stopped', [False, True])
+def test_each_frame_is_accounted_for(camera, tmp_path, monkeypatch, stopped):
+    """Black ones while there is no time to look, too; and the one in hand when a signal comes."""
+    frames = frames_of(camera, '00.mp4')
+    black = [np.zeros_like(frames[0])] * 5
+    given = [image for n in range(0, 160, 20) for image in (*(frames * 2)[n : n + 20], *black)]
+    scorer, paced = StreamScorer(camera.learned.model, background=frames), Burst(given)
+    push, pushed = scorer.push, []
+
+    def slow(image, time_, look):
+        pushed.append(look)
+        if stopped and sum(pushed) == 20:
+            raise KeyboardInterrupt
+        time.sleep(0.02 * look)
+        return push(image, time_, look)
+
+    monkeypatch.setattr(scorer, 'push', slow)
+    writer = EventWriter(tmp_path, 50.0, Reasons(scorer.model, scorer.channel))
+    stream = StreamWatch(scorer, PacedFrames(paced), writer, 1.0, status=0.0, tell=str)
+    if stopped:
+        with pytest.raises(KeyboardInterrupt):
+            stream.run()
+    else:
+        stream.run()
+    found = stream.summary
+    fates = ('scored', 'left_out', 'lost', 'empty', 'early', 'waiting')
+    assert sum(found[fate] for fate in fates) == found['read'] <= len(given)
+    assert found['scored'] + found['early'] == sum(pushed) - stopped
+    assert found['left_out'] > 0 and min(found[fate] for fate in fates) >= 0
+    if not stopped:
+        assert found['read'] == len(given) and found['waiting'] == 0
 
 
 def test_an_event_is_the_same_as_by_hand(whole):

@@ -21,11 +21,13 @@ class Counts:
 
     Args:
         read: All that came.
+        handed: Of these, how many were handed out to be scored.
         left_out: Of these, how many were not scored, since later ones waited.
         lost: Of these, how many are not even the past of later ones.
     """
 
     read: int = 0
+    handed: int = 0
     left_out: int = 0
     lost: int = 0
 
@@ -74,6 +76,7 @@ class PacedFrames:
                     else:
                         found = self._waiting.popleft()
                         look = self.every_frame or len(self._waiting) <= SLACK
+                        self.counts.handed += look
                         self.counts.left_out += not look
                         self._changed.notify_all()
                 yield found, look
@@ -91,11 +94,12 @@ class PacedFrames:
         try:
             for frame in self.source.frames():
                 with self._changed:
+                    # What comes after the end was not read.
+                    if self._over:
+                        return
                     self.counts.read += 1
                     self._put(frame)
                     self._changed.notify_all()
-                    if self._over:
-                        return
         except BaseException as error:  # whatever it is, it is raised where frames are taken
             self._error = error
         finally:

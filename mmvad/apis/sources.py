@@ -154,6 +154,9 @@ class LiveSource:
                 why = f'no answer for {self.timeout:g} s'
             except av.error.FFmpegError as error:
                 why = error.strerror or str(error)
+            if self._stop.is_set():
+                # Its end was asked for.
+                return
             if self.waits and ever:
                 self.tell(f'the pipe ended: {why}')
                 return

@@ -126,6 +126,8 @@ class StreamWatch:
                     next_status = time.monotonic() + self.status
                     self.tell(f'{self.video}: {self._counted().line}, delay {self._delay:.2f} s')
         finally:
+            # Whoever reads must not count on while the counts are taken.
+            self.paced.close()
             self.scorer.close()
             if (over := self._state.finish()) is not None:
                 self._write(over, True)
@@ -150,7 +152,8 @@ class StreamWatch:
         if self._shows_nothing(frame):
             # What is measured from it to its neighbours would mean nothing.
             self.scorer.skip()
-            self.counts.empty += 1
+            # Others are counted as left out.
+            self.counts.empty += look
             self._close_old(frame.time)
             return
         found = self.scorer.push(image, frame.time, look)
@@ -237,7 +240,9 @@ class StreamWatch:
     def _counted(self) -> StreamCounts:
         source, paced, counts = self.paced.source, self.paced.counts, self.counts
         counts.read, counts.left_out, counts.lost = paced.read, paced.left_out, paced.lost
-        counts.waiting = self.paced.waiting
+        # A signal may come in the midst of a frame.
+        in_hand = paced.handed - counts.scored - counts.early - counts.empty
+        counts.waiting = self.paced.waiting + in_hand
         counts.dropped, counts.damaged = source.dropped, source.damaged
         counts.seconds = round(source.now(), 3) if source.opened else 0.0
         return counts

@@ -12,16 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
-import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import cv2
 import numpy as np
@@ -43,6 +38,7 @@ from mmvad.motion import FrameFlow
 from mmvad.proposals import BaseProposer, MMDetDetector
 from mmvad.registry import CAPTIONERS, DATASETS, MODELS, PROPOSERS, TRANSFORMS
 from mmvad.structures import FrameObjects
+from mmvad.utils.part_clock import PartClock, peak_memory
 
 
 def seconds(work: Callable[[], object], at_least: float = 2.0) -> float:
@@ -133,34 +129,6 @@ class Stretch(Sequence[np.ndarray]):
         return self.source[index]
 
 
-class PartClock:
-    """CPU seconds of methods, each in whichever thread it runs, without the parts that it calls.
-
-    Attributes:
-        seconds: Of each part.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self._thread = threading.local()
-
-    def timed(self, owner: type, method: str, part: str) -> Any:
-        """A context in which a class's method is timed."""
-        original = getattr(owner, method)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            around, self._thread.within = getattr(self._thread, 'within', 0.0), 0.0
-            start = time.thread_time()
-            try:
-                return original(*args, **kwargs)
-            finally:
-                took = time.thread_time() - start
-                self.seconds[part] += took - self._thread.within
-                self._thread.within = around + took
-
-        return mock.patch.object(owner, method, call)
-
-
 def timed_parts(clock: PartClock, model: ObjectVAD, proposer: BaseProposer) -> ExitStack:
     """A context in which the parts of a sweep are timed."""
     parts = [
@@ -181,10 +149,9 @@ def timed_parts(clock: PartClock, model: ObjectVAD, proposer: BaseProposer) -> E
     return stack
 
 
-def peak_memory() -> str:
+def memory() -> str:
     """The most memory that the process has held, and that of the GPU if there is one."""
-    unit = 2**20 if sys.platform == 'darwin' else 2**10
-    text = f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit:.0f} MiB'
+    text = f'{peak_memory():.0f} MiB'
     if torch.cuda.is_available():
         text += f', {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB of the GPU'
     return text
@@ -250,7 +217,7 @@ def time_video(args: argparse.Namespace, cfg: Config) -> None:
     for part, took in clock.seconds.most_common():
         print(f'{part:22}{1000 * took / count:14.2f}{took / busy:8.0%}')
     print(f'{"all":22}{1000 * busy / count:14.2f}')
-    print(f'peak memory: {peak_memory()}')
+    print(f'peak memory: {memory()}')
     if args.checkpoint is None:
         print(f'scored by these {objects} objects; a model file has more, and takes longer to')
 
