@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import av
+import cv2
 import numpy as np
 import pytest
 
+from mmvad.apis import clips
 from mmvad.apis.clips import ClipWriter
 from mmvad.visualization import video
 
@@ -66,6 +71,45 @@ def test_what_is_kept_is_bounded(tmp_path):
     assert len(writer._past) <= 21
     writer.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_event_is_written_while_it_lasts(tmp_path):
+    """Minutes of an event take no more memory than seconds, and none of its frames is lost."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(20)]
+    writer = ClipWriter(tmp_path, before=4.0)
+    tracemalloc.start()
+    for number in range(1000):
+        writer.look(noise[number % 20], number / 25)
+        if number == 100:
+            writer.begin('long')
+        while writer._jobs.qsize() > 50:
+            time.sleep(0.001)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    size = len(cv2.imencode('.jpg', noise[0], [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
+    # Four seconds before, those that the rate is taken of, and those that wait.
+    assert held < (100 + 128 + 60) * size * 1.3 < 1000 * size / 2
+    writer.close()
+    _, times, _, _ = read(tmp_path / 'long.mp4')
+    # The frames before and all that came after; the clip plays at its own speed.
+    assert len(times) == 1000 and writer.lost == 0
+    np.testing.assert_allclose(np.diff(times), 0.04, atol=1e-3)
+
+
+def test_frames_that_are_lost_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, '_WAITING', 3)
+    monkeypatch.setattr(clips, 'write_video', lambda images, path, rate: time.sleep(0.2))
+    said: list[str] = []
+    writer = ClipWriter(tmp_path, before=0.1, tell=said.append)
+    for number, image in enumerate(frames(20)):
+        writer.look(image, number / 10)
+        if number == 0:
+            writer.begin('one')
+    writer.close()
+    assert writer.lost > 0 and said == [
+        f'clip one lacks {writer.lost} frames: encoding is too slow'
+    ]
 
 
 def test_where_there_is_no_encoder(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -14,17 +15,22 @@ import numpy as np
 from mmvad.visualization import write_video
 from mmvad.visualization.video import video_encoder
 
-# Frames that wait to be encoded, seconds of a clip at most, and to wait for the last one.
-_WAITING = 256
+# Frames that wait to be encoded, and those by whose times a clip's rate is taken.
+_WAITING, _MEASURED = 256, 128
+# Seconds of a clip at most, and to wait for the last one.
 _LONGEST = 120.0
 _PATIENCE = 30.0
+
+# Seconds, and the picture as a JPEG.
+Frame = tuple[float, bytes]
 
 
 class ClipWriter:
     """Keeps the last seconds of a stream, and writes those of events, in a thread of its own.
 
-    What is kept is compressed, frame by frame, and bounded by its seconds. Clips are what
-    :func:`~mmvad.visualization.write_video` writes, which browsers play.
+    What is kept is compressed, frame by frame, and bounded by its seconds: a clip is encoded while
+    its event lasts. Clips are what :func:`~mmvad.visualization.write_video` writes, which browsers
+    play.
 
     Args:
         folder: Where clips go, as ``<name>.mp4`` (or ``.webm``).
@@ -50,11 +56,12 @@ class ClipWriter:
         self.folder, self.before, self.after, self.tell = Path(folder), before, after, tell
         #: Frames that were not written, since encoding was too slow.
         self.lost = 0
-        self._past: deque[tuple[float, bytes]] = deque()
+        self._past: deque[Frame] = deque()
         # The clip that is written: its name, and until when.
         self._name: str | None = None
-        self._until, self._shape = 0.0, (0, 0, 0)
-        self._jobs: queue.Queue[tuple[str, float, bytes] | str | None] = queue.Queue()
+        self._until, self._shape, self._lost_before = 0.0, (0, 0, 0), 0
+        # Frames of a clip, the name of one that is complete, or the end.
+        self._jobs: queue.Queue[tuple[str, deque[Frame]] | str | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name='clips', daemon=True)
         self._thread.start()
 
@@ -67,7 +74,7 @@ class ClipWriter:
             self._past.clear()
         self._shape = image.shape
         if self._name is not None:
-            self._put(self._name, *frame)
+            self._put(self._name, deque([frame]))
         self._past.append(frame)
         while self._past and time - self._past[0][0] > self.before:
             self._past.popleft()
@@ -82,9 +89,8 @@ class ClipWriter:
         if self._name is not None:
             self._end()
         self._name, self._until = name, float('inf')
-        for frame in self._past:
-            self._put(name, *frame)
         if self._past:
+            self._put(name, self._past.copy())
             self._until = self._past[-1][0] + _LONGEST
         return self.folder / f'{name}{self.suffix}'
 
@@ -102,33 +108,50 @@ class ClipWriter:
             self.tell(f'clips: the last is not written after {_PATIENCE:g} s')
 
     def _end(self) -> None:
+        if lost := self.lost - self._lost_before:
+            self.tell(f'clip {self._name} lacks {lost} frames: encoding is too slow')
         self._jobs.put(self._name)
-        self._name = None
+        self._name, self._lost_before = None, self.lost
 
-    def _put(self, name: str, time: float, code: bytes) -> None:
+    def _put(self, name: str, frames: deque[Frame]) -> None:
         if self._jobs.qsize() < _WAITING:
-            self._jobs.put((name, time, code))
+            self._jobs.put((name, frames))
         else:
-            self.lost += 1
+            self.lost += len(frames)
 
     def _work(self) -> None:
-        held: list[tuple[float, bytes]] = []
+        failed = None
         while (job := self._jobs.get()) is not None:
-            if isinstance(job, tuple):
-                held.append(job[1:])
+            # Of one that cannot be written, more may come.
+            if isinstance(job, str) or job[0] == failed:
                 continue
+            name, frames = job
             try:
-                self._write(self.folder / f'{job}.mp4', held)
+                self._write(self.folder / f'{name}.mp4', self._frames(frames))
             except (OSError, ValueError) as error:
-                self.tell(f'clip {job} is not written: {error}')
-            held = []
+                self.tell(f'clip {name} is not written: {error}')
+                failed = name
+
+    def _frames(self, frames: deque[Frame]) -> Iterator[Frame]:
+        """Those of the clip that begins with these, as they come; none is kept."""
+        while True:
+            while frames:
+                yield frames.popleft()
+            if not isinstance(job := self._jobs.get(), tuple):
+                return
+            frames = job[1]
 
     @staticmethod
-    def _write(path: Path, frames: list[tuple[float, bytes]]) -> None:
-        """Frames of a stream come unevenly; a video has their rate on average."""
-        (first, _), (last, _) = frames[0], frames[-1]
-        rate = (len(frames) - 1) / (last - first) if last > first else 1.0
-        images = (cv2.imdecode(np.frombuffer(c, np.uint8), cv2.IMREAD_COLOR) for _, c in frames)
+    def _write(path: Path, frames: Iterator[Frame]) -> None:
+        """Frames of a stream come unevenly; a video has the rate that its first ones have on
+        average."""
+        head = list(islice(frames, _MEASURED))
+        (first, _), (last, _) = head[0], head[-1]
+        rate = (len(head) - 1) / (last - first) if last > first else 1.0
+        images = (
+            cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR)
+            for _, code in chain(head, frames)
+        )
         write_video(images, path, rate)
 
 
