@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from conftest import tiny_config
-from detectors import save_random_weights
 from mmengine.hub import get_config
 from runs import said
+
+from mmvad.proposals import save_random_weights
 
 TINY = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'
 SMALL = {

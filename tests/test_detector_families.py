@@ -6,12 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from detectors import save_random_weights
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from mmvad.methods.objects.sweeps import batched, find_tubes
-from mmvad.proposals import MMDetDetector, MMDetProposer
+from mmvad.proposals import MMDetDetector, MMDetProposer, save_random_weights
 from mmvad.proposals.detector import _boxes_of
 
 TINY = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'
@@ -112,6 +111,29 @@ def test_half_precision(settings, frames):
     assert 0 < difference < 0.1  # bfloat16 has 8 bits
     with pytest.raises(ValueError, match="amp: torch's own, expected runtime='torch'"):
         MMDetDetector(**settings, amp=True, runtime='onnx')
+
+
+def test_a_head_without_a_loss_finds_boxes(frames, tmp_path):
+    """SSD's, whose loss mmdet 3.3 asks for all the same."""
+    config = 'mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py'
+    weights = save_random_weights(config, tmp_path / 'ssd.pth')
+    options = {'model.test_cfg.score_thr': 0.0}
+    found = MMDetDetector(config, weights, 'cpu', options)(frames[0]).instances
+    assert len(found.bboxes) > 0
+    height, width = frames[0].shape[:2]
+    assert (found.bboxes >= 0).all() and (found.bboxes <= torch.tensor([width, height] * 2)).all()
+
+
+def test_what_goes_wrong_with_a_frame_is_said(settings, frames, monkeypatch):
+    detector = MMDetDetector(**settings)
+
+    def broken(data):
+        raise AttributeError('no such\nthing')
+
+    monkeypatch.setattr(detector.model, 'test_step', broken)
+    with pytest.raises(ValueError, match='cannot look at a frame .no such thing') as error:
+        detector(frames[0])
+    assert str(error.value).startswith(TINY)
 
 
 def test_masks_alone_give_the_boxes_around_them():

@@ -7,13 +7,18 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from detectors import save_random_weights
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.ops import box_iou
 
 from mmvad.engine.components import shaping_settings
-from mmvad.proposals import MeasureTokens, MMDetDetector, MMDetProposer, onnx_forward
+from mmvad.proposals import (
+    MeasureTokens,
+    MMDetDetector,
+    MMDetProposer,
+    onnx_forward,
+    save_random_weights,
+)
 from mmvad.structures import onnx_graph
 
 YOLOX = 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py'

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from detectors import save_random_weights
 from mmengine.registry import DefaultScope
 
 from mmvad.apis import init_model
@@ -25,6 +24,7 @@ from mmvad.proposals import (
     MeasureTokens,
     MMDetDetector,
     MMDetProposer,
+    save_random_weights,
 )
 from mmvad.registry import PROPOSERS
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_config
-from detectors import save_random_weights
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -18,6 +17,7 @@ from mmvad.apis import VADInferencer
 from mmvad.datasets import TokenDataset, TubeSweep, VideoDataset, inference_pipeline, token_names
 from mmvad.engine import StagedRunner, build_stages
 from mmvad.models import LocalVAD, TokenBackbone
+from mmvad.proposals import save_random_weights
 from mmvad.registry import MODELS, RUNNERS
 from mmvad.structures import ObjectTubes, TubeSpec, measurement_path
 

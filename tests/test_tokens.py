@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectors import save_random_weights
 from mmcv.ops import roi_align
 from mmengine.registry import DefaultScope
 
-from mmvad.proposals import CutTubeTokens, MeasureTokens, MMDetDetector
+from mmvad.proposals import CutTubeTokens, MeasureTokens, MMDetDetector, save_random_weights
 from mmvad.registry import TRANSFORMS
 
 YOLOX = 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py'

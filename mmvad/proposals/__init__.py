@@ -1,7 +1,7 @@
 """What finds the objects of a frame, the geometry of their tubes, and what a detector sees."""
 
 from .base import BaseProposer
-from .detector import REMEMBERED, MMDetDetector
+from .detector import REMEMBERED, MMDetDetector, save_random_weights
 from .foreground_proposer import ForegroundProposer
 from .mmdet_proposer import MMDetProposer
 from .tokens import CutTubeTokens, MeasureTokens
@@ -14,4 +14,5 @@ __all__ = [
     'MMDetDetector',
     'MMDetProposer',
     'MeasureTokens',
+    'save_random_weights',
 ]

@@ -104,8 +104,7 @@ class MMDetDetector:
         if not ('::' in config or Path(config).is_file()):
             raise FileNotFoundError(f'proposer.config: {config}: no such file')
         self.config = config
-        with _naming(config):
-            detector_cfg = get_config(config) if '::' in config else Config.fromfile(config)
+        detector_cfg = _read_config(config)
         if 'tracker' in detector_cfg.get('model', {}):
             raise ValueError(
                 f'{config}: tracks over frames, by the boxes of a detector; expected the config of '
@@ -129,6 +128,10 @@ class MMDetDetector:
             raise ValueError(
                 f'{config}: panoptic, needs the package panopticapi, which is not installed'
             )
+        for module in self.model.modules():
+            # mmdet 3.3 looks at the loss of every dense head to make scores; SSD's has none.
+            if hasattr(module, 'predict_by_feat') and not hasattr(module, 'loss_cls'):
+                module.loss_cls = None
         load_fitting_weights(self.model, state, checkpoint)
         # The hooks do not know the detector itself, which would never be freed at once.
         found: dict[str, Any] = {}
@@ -199,7 +202,9 @@ class MMDetDetector:
 
     def _look(self, frames: Sequence[np.ndarray]) -> list[Seen]:
         self._found.clear()
-        with DefaultScope.overwrite_default_scope('mmdet'), torch.no_grad():
+        trouble = 'the detector cannot look at a frame'
+        scope = DefaultScope.overwrite_default_scope('mmdet')
+        with _naming(self.config, trouble), scope, torch.no_grad():
             items = [self.pipeline(dict(img=frame, img_id=0)) for frame in frames]
             samples = self.model.test_step({key: [i[key] for i in items] for key in items[0]})
         return [self._seen(sample, index) for index, sample in enumerate(samples)]
@@ -212,10 +217,12 @@ class MMDetDetector:
         instances = _boxes_of(found)
         # Pixels of the frame to those of the input, and on to cells of each map; what is padded is
         # to the right and below.
-        resized = torch.tensor(sample.scale_factor, dtype=torch.float32)
+        # CenterNet's pipeline does not resize, and pads all around: its boxes are of the frame, but
+        # its cells begin elsewhere, so that it gives no maps.
+        resized = torch.tensor(sample.get('scale_factor', (1.0, 1.0)), dtype=torch.float32)
         height, width = sample.batch_input_shape
         maps, scales = {}, {}
-        for part, levels in self._found.items():
+        for part, levels in self._found.items() if 'border' not in sample else ():
             levels = levels if isinstance(levels, (tuple, list)) else [levels]
             for number, level in enumerate(levels):
                 if not (isinstance(level, Tensor) and level.ndim == 4):
@@ -257,8 +264,40 @@ def _boxes_of(found: InstanceData) -> InstanceData:
     return InstanceData(bboxes=boxes.float(), scores=found.scores.float(), labels=found.labels)
 
 
+def _read_config(config: str) -> Config:
+    with _naming(config):
+        return get_config(config) if '::' in config else Config.fromfile(config)
+
+
+def save_random_weights(config: str, path: str | Path) -> str:
+    """Save weights that were never trained of a detector, the same every time: they tell how fast
+    it is, and that it runs, with no download.
+
+    Args:
+        config: See :class:`MMDetDetector`.
+        path: The checkpoint to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: If the config is missing.
+        ValueError: If no detector can be built of it.
+    """
+    from mmdet.registry import MODELS
+
+    cfg = _read_config(config)
+    with _naming(config), _SCOPE, DefaultScope.overwrite_default_scope('mmdet'):
+        torch.manual_seed(0)
+        model = MODELS.build(cfg.model)
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return str(path)
+
+
 @contextmanager
-def _naming(config: str) -> Iterator[None]:
+def _naming(
+    config: str, trouble: str = 'no detector of mmdet can be built of it and its cfg_options'
+) -> Iterator[None]:
     """Names the config in whatever MMEngine and mmdet come up with of it: assertions, too."""
     try:
         yield
@@ -266,9 +305,7 @@ def _naming(config: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = ' '.join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f'{config}: no detector of mmdet can be built of it and its cfg_options ({said:.200})'
-        ) from error
+        raise ValueError(f'{config}: {trouble} ({said:.200})') from error
 
 
 # Detectors that are in use, by what they were made of, and the one that was asked for last:
