@@ -24,7 +24,8 @@ INSTALL_REQUIRES = [
     'mmaction2>=1.2.0,<2.0.0',
     'open_clip_torch>=3.0,<4.0',
     'numpy>=2.0',
-    'opencv-python>=4.9',
+    # Those before are built for numpy 1.
+    'opencv-python>=4.10',
     'scipy>=1.13',
     'pycocotools>=2.0.7',
     'scikit-learn>=1.5',

@@ -7,8 +7,9 @@ until the broken part is asked for, so nothing here imports torch or an OpenMMLa
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib import import_module, metadata
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -76,27 +77,55 @@ def add_registries() -> None:
     import_module('mmvad.registry')
 
 
-# Module of MMEngine to what is done as soon as it is loaded.
+@contextmanager
+def onedl_mmcv_fits() -> Iterator[None]:
+    """Lets mmaction2 be imported with OneDL's fork of mmcv.
+
+    mmaction2 1.2.0, of which there is no such fork, asserts an mmcv below 2.2, and the fork's first
+    release is 2.3.0. While mmaction2 looks, it sees the release that the fork comes from. Any other
+    mmcv is left to the assertion. It can go when there is an mmaction2 for the fork.
+    """
+    try:
+        metadata.version('onedl-mmcv')
+    except metadata.PackageNotFoundError:
+        yield
+        return
+    mmcv = import_module('mmcv')
+    release, mmcv.__version__ = mmcv.__version__, '2.1.0'
+    try:
+        yield
+    finally:
+        mmcv.__version__ = release
+
+
+# Module to what is done as soon as it is loaded.
 _AFTERWARDS = {
     'mmengine.config.utils': add_package_name,
     'mmengine.registry': add_registries,
 }
 
+# Module to what holds while it is loaded.
+_MEANWHILE = {'mmaction': onedl_mmcv_fits}
+
 
 class AfterwardsFinder(MetaPathFinder):
-    """Does something when MMEngine loads a module, which is found as ever."""
+    """Does something while a module below is loaded or after it, which is found as ever."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Knows these modules, by way of those that find modules in folders."""
-        if fullname not in _AFTERWARDS or (spec := PathFinder.find_spec(fullname, path)) is None:
+        if fullname not in (*_AFTERWARDS, *_MEANWHILE):
+            return None
+        if (spec := PathFinder.find_spec(fullname, path)) is None or spec.loader is None:
             return None
         run = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            run(module)
-            _AFTERWARDS[fullname]()
+            with _MEANWHILE.get(fullname, nullcontext)():
+                run(module)
+            if fullname in _AFTERWARDS:
+                _AFTERWARDS[fullname]()
 
         spec.loader.exec_module = exec_module
         return spec

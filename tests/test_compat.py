@@ -46,6 +46,29 @@ def test_apply_repairs_twice_changes_nothing():
     assert sum(isinstance(finder, MissingDRNFinder) for finder in sys.meta_path) == 1
 
 
+def test_mmaction_with_the_fork_of_mmcv(tmp_path: Path):
+    """The same release is let through where OneDL's fork is installed, and keeps its number."""
+    package, fork = tmp_path / 'package', tmp_path / 'fork'
+    (package / 'mmcv').mkdir(parents=True)
+    (package / 'mmcv/__init__.py').write_text("__version__ = '2.3.6'\n")
+    info = fork / 'onedl_mmcv-2.3.6.dist-info'
+    info.mkdir(parents=True)
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: onedl-mmcv\nVersion: 2.3.6\n')
+    script = f"""
+import mmvad
+try:
+    import mmaction
+except AssertionError as error:
+    print(error)
+sys.path.insert(0, {str(fork)!r})
+import mmaction, mmcv
+print(mmaction.__version__, mmcv.__version__)
+"""
+    refused, imported = run_python(script, package).splitlines()
+    assert refused.startswith('MMCV==2.3.6 is used but incompatible')
+    assert imported == '1.2.0 2.3.6'
+
+
 def test_real_drn_wins(tmp_path: Path):
     """An mmaction2 that ships the module is left as it is."""
     folder = tmp_path

@@ -26,6 +26,9 @@ def test_the_lowest_releases_are_those_of_setup_py():
     for name, version in re.findall(r"'([\w-]+)>=([\d.]+)", text.split('ONNX')[0]):
         if name != 'mmcv':
             assert any(r.startswith(f'{name}=={version}') for r in found), name
+    # Both write the same cv2 folder: the last would hide how low the other is.
+    (cv2,) = [r for r in found if r.startswith('opencv-python')]
+    assert cv2.replace('opencv-python', 'opencv-contrib-python') in found
     assert stacks.constraints(stack) == []
     # It is the lowest Python too.
     assert f"python_requires='>={stack.python}" in text
@@ -37,6 +40,15 @@ def test_forks_stand_in_for_the_originals():
     assert {'onedl-mmengine', 'onedl-mmdetection', 'mmaction2'} <= names
     assert not names & {'mmengine', 'mmcv', 'mmdet'}
     assert not [line for line in stacks.constraints(stack) if line.startswith('mm')][1:]
+
+
+def test_mmcv_without_operators_meets_no_torch_when_it_is_built():
+    """The fork's setup.py compiles operators wherever it can import torch."""
+    plain, fork = stacks.STACKS[0], next(s for s in stacks.STACKS if s.forks)
+    assert stacks.mmcv(plain, False) == ['mmcv-lite>=2.1.0,<2.2.0']
+    assert '--no-build-isolation' not in stacks.mmcv(fork, False)
+    for stack, name in ((plain, 'mmcv>=2.1.0,<2.2.0'), (fork, 'onedl-mmcv')):
+        assert {'--no-build-isolation', '--no-cache-dir', name} == {*stacks.mmcv(stack, True)}
 
 
 def test_every_python_of_setup_py_has_a_stack():

@@ -21,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-from stacks import REPO, STACKS, Stack, constraints, requirements
+from stacks import REPO, STACKS, Stack, constraints, mmcv, requirements
 
 JOB = """
 _base_ = {base!r}
@@ -103,13 +103,8 @@ class Environment:
         self.run('environment', python, '-m', 'venv', self.folder / 'venv')
         self.pip('build tools', 'setuptools<81', 'wheel', 'ninja', 'psutil')
         self.pip('packages', *requirements(self.stack))
-        # mmcv without operators is a package of its own, with a ready wheel. What is built is not
-        # taken from pip's cache nor put there: it may have been for another torch.
-        fork = self.stack.forks.get('mmcv')
-        source = ['--no-cache-dir', '--no-build-isolation'] if self.ops or fork else []
-        mmcv = fork or ('mmcv' if self.ops else 'mmcv-lite') + '>=2.1.0,<2.2.0'
         variables = dict(MMCV_WITH_OPS=str(int(self.ops)), CUDA_VISIBLE_DEVICES='')
-        self.pip('mmcv', '--no-deps', *source, mmcv, **variables)
+        self.pip('mmcv', '--no-deps', *mmcv(self.stack, self.ops), **variables)
         self.pip('mmvad', '--no-deps', '--no-build-isolation', REPO)
 
     def smoke(self) -> dict:

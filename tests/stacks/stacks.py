@@ -14,7 +14,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 
 #: The OneDL project's forks of OpenMMLab packages, which import by the names of the originals.
-#: There is none of mmaction2.
+#: There is none of mmaction2, whose limit on mmcv's release mmvad lifts for the fork.
 ONEDL: Mapping[str, str] = {
     'mmengine': 'onedl-mmengine',
     'mmcv': 'onedl-mmcv',
@@ -87,7 +87,23 @@ def requirements(stack: Stack) -> list[str]:
             wanted.append(stack.forks[name])
         else:
             wanted.append(lowest(requirement) if stack.lowest else requirement)
+        if name == 'opencv-python' and stack.lowest:
+            # mmaction2 asks for any, and both write the same cv2 folder.
+            wanted.append(wanted[-1].replace(name, 'opencv-contrib-python'))
     return wanted
+
+
+def mmcv(stack: Stack, ops: bool) -> list[str]:
+    """What pip is told to install mmcv, with compiled operators or without.
+
+    Without them it is a package of its own, with a ready wheel. The fork knows no MMCV_WITH_OPS: it
+    compiles them where it is built beside torch, and an isolated build has none. What is built is
+    not taken from pip's cache nor put there: it may have been for another torch.
+    """
+    fork = stack.forks.get('mmcv')
+    built = ['--no-cache-dir'] if ops or fork else []
+    beside_torch = ['--no-build-isolation'] if ops else []
+    return [*built, *beside_torch, fork or ('mmcv' if ops else 'mmcv-lite') + '>=2.1.0,<2.2.0']
 
 
 def constraints(stack: Stack) -> list[str]:
