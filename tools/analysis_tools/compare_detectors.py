@@ -1,14 +1,16 @@
-"""Detectors of mmdet side by side: boxes a frame, frames/s and, with weights, the AUC of a method.
+"""Detectors of mmdet side by side: boxes and time a frame and, with weights, the AUC of a method.
 
     python tools/analysis_tools/compare_detectors.py \\
         mmdet::yolox/yolox_nano_8xb8-300e_coco.py=checkpoints/yolox_nano_coco.pth \\
-        mmdet::rpn/rpn_r50_fpn_1x_coco.py --video data/ped2/testing/frames/Test001 \\
+        mmdet::rpn/rpn_r50_fpn_1x_coco.py --video data/ped2/testing/frames/01 \\
         --method configs/attributes/ped2.py --work-dir work_dirs/detectors
 
 A detector is CONFIG, with random weights, or CONFIG=CHECKPOINT. Those of random weights tell how
-fast a family is and no more. With --method, that staged config runs once for each detector with
-weights, in a folder of its own. A table in Markdown is printed; a detector that cannot run has a
-line on stderr in place of a row, and the exit code is 1 then.
+fast a family is and no more. Frames/s are by the clock, and fall when the machine has other work;
+CPU ms are what the process itself computed for a frame, in all its threads. With --method, that
+staged config runs once for each detector with weights, in a folder of its own. A table in Markdown
+is printed; a detector that cannot run has a line on stderr in place of a row, and the exit code is
+1 then.
 """
 
 from __future__ import annotations
@@ -21,19 +23,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.hub import get_config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.config import DictAction
 
 import mmvad  # noqa: F401 (repairs the stack before anything else is imported)
 from mmvad import cli
 from mmvad.datasets import FrameSource
 from mmvad.engine import read_config
-from mmvad.proposals import MMDetProposer
+from mmvad.proposals import MMDetProposer, save_random_weights
 from mmvad.registry import RUNNERS
 
-COLUMNS = '| detector | weights | boxes a frame | frames/s | micro-AUC |'
+COLUMNS = '| detector | weights | boxes a frame | frames/s | CPU ms a frame | micro-AUC |'
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -56,38 +55,20 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def random_weights(config: str, path: Path) -> str:
-    """Random weights of a detector's config, the same every time, as a checkpoint.
-
-    Raises:
-        ValueError: If no detector can be built of it.
-    """
-    torch.manual_seed(0)
-    try:
-        cfg = get_config(config) if '::' in config else Config.fromfile(config)
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            model = MODELS.build(dict(cfg.model))
-    except (OSError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # whatever a family comes up with, such as a package it lacks
-        raise ValueError(f'{config}: {" ".join(str(error).split())}') from error
-    torch.save(dict(state_dict=model.state_dict()), path)
-    return str(path)
-
-
-def look(settings: Mapping[str, Any], video: FrameSource, count: int) -> tuple[float, float]:
-    """Boxes a frame, and frames/s without decoding, of the first frames of a video."""
+def look(settings: Mapping[str, Any], video: FrameSource, count: int) -> tuple[float, float, float]:
+    """Boxes a frame, frames/s and CPU ms a frame, without decoding, of a video's first frames."""
     proposer = MMDetProposer(**settings)
     frames = [video[number] for number in range(count)]
     # The first pass of anything is slow; of a copy, because what was seen is remembered.
     proposer.detect(frames[0].copy())
-    boxes, begin = 0, time.perf_counter()
+    boxes, begin, computed = 0, time.perf_counter(), time.process_time()
     for first in range(0, count, proposer.batch_size):
         part = frames[first : first + proposer.batch_size]
         if len(part) > 1:
             proposer.look_ahead(part)
         boxes += sum(len(proposer.detect(frame)) for frame in part)
-    return boxes / count, count / (time.perf_counter() - begin)
+    rate = count / (time.perf_counter() - begin)
+    return boxes / count, rate, (time.process_time() - computed) / count * 1000
 
 
 def auc(args: argparse.Namespace, settings: Mapping[str, Any], number: int) -> float | None:
@@ -109,14 +90,15 @@ def row(args: argparse.Namespace, detector: str, number: int, video: FrameSource
         device=args.device,
     )
     with tempfile.TemporaryDirectory() as folder:
-        weights = checkpoint or random_weights(config, Path(folder) / 'random.pth')
-        boxes, rate = look(dict(settings, checkpoint=weights), video, args.frames)
+        weights = checkpoint or save_random_weights(config, Path(folder) / 'random.pth')
+        boxes, rate, cpu = look(dict(settings, checkpoint=weights), video, args.frames)
     found = None
     if checkpoint and args.method:
         found = auc(args, dict(settings, checkpoint=checkpoint), number)
     kind = Path(checkpoint).name or 'random'
     figure = '–' if found is None else f'{found:.1f}'
-    return f'| {Path(config).stem} | {kind} | {boxes:.1f} | {rate:.2f} | {figure} |'
+    cells = [Path(config).stem, kind, f'{boxes:.1f}', f'{rate:.2f}', f'{cpu:.0f}', figure]
+    return f'| {" | ".join(cells)} |'
 
 
 def main(args: argparse.Namespace) -> int:
@@ -125,15 +107,22 @@ def main(args: argparse.Namespace) -> int:
         raise ValueError(
             f'--frames: {args.frames}, expected 1 to {len(video)}, those of {args.video}'
         )
-    rows, failed = [], 0
+    table, failed = [COLUMNS, f'|{" --- |" * COLUMNS.count(" | ")} --- |'], 0
+    # Runs of --method say a lot, so that the table comes after them; else each row as it is found.
+    held = bool(args.method)
+    if not held:
+        print(*table, sep='\n', flush=True)
     for number, detector in enumerate(args.detectors):
         try:
-            rows.append(row(args, detector, number, video))
+            table.append(row(args, detector, number, video))
         except (ValueError, OSError) as error:
             failed += 1
             print(f'{detector}: {cli.describe(error)}', file=sys.stderr, flush=True)
-    # At the end: runs of --method say a lot.
-    print(COLUMNS, '| --- | --- | --- | --- | --- |', *rows, sep='\n')
+            continue
+        if not held:
+            print(table[-1], flush=True)
+    if held:
+        print(*table, sep='\n')
     return int(failed > 0)
 
 
