@@ -25,10 +25,11 @@ class Drift:
     Args:
         bound: The score that one in ten seconds of normal video reaches.
         tell: Takes a sentence when there is drift, and when it is over.
+        name: Of the model, for what is advised.
     """
 
-    def __init__(self, bound: float, tell: Callable[[str], None]) -> None:
-        self.bound, self.tell = bound, tell
+    def __init__(self, bound: float, tell: Callable[[str], None], name: str = 'NAME') -> None:
+        self.bound, self.tell, self.name = bound, tell, name
         #: Whether there is drift now, and how often it began.
         self.now, self.times = False, 0
         self._seconds: deque[bool] = deque(maxlen=_BACK)
@@ -62,7 +63,8 @@ class Drift:
             self.tell(
                 f'{time:.0f} s: unlike what was learned: of the last {minutes:.0f} minutes, '
                 f'{self.share:.0%} are above what {1 / _ONE_IN:.0%} of normal video reaches; has '
-                'the camera moved, or the place changed? Train on recordings of now'
+                f'the camera moved, or the place changed? `mmvad adapt {self.name} RECORDINGS` '
+                'learns from recordings of now'
             )
         elif self.now and self.share * _ONE_IN < _UNTIL:
             self.now = False

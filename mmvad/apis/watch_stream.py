@@ -21,6 +21,7 @@ from .event_writer import EventWriter, Evidence, clip_path, file_name
 from .pacing import PacedFrames
 from .sources import LiveFrame, name_of, shown
 from .stream import StreamScorer
+from .view_drift import ViewDrift
 
 # Seconds of frames that show nothing, after which it is said.
 _EMPTY = 5.0
@@ -84,6 +85,7 @@ class StreamWatch:
         tell: Takes what a person should know.
         clips: Keeps the frames, for a clip of each event; None: there are none.
         drift: Says whether the stream still looks like what was learned; None: nobody does.
+        view: Says whether the camera moved, and whether the light is another; None: nobody does.
     """
 
     def __init__(
@@ -96,9 +98,11 @@ class StreamWatch:
         tell: Callable[[str], None] = print,
         clips: ClipWriter | None = None,
         drift: Drift | None = None,
+        view: ViewDrift | None = None,
     ) -> None:
         self.scorer, self.paced, self.writer = scorer, paced, writer
         self.status, self.tell, self.clips, self.drift = status, tell, clips, drift
+        self.view = view
         self.counts = StreamCounts()
         self.source, self.video = shown(paced.source.source), name_of(paced.source.source)
         self._state: AlarmState[Evidence] = AlarmState(writer.threshold, hold)
@@ -156,6 +160,8 @@ class StreamWatch:
             self.counts.empty += look
             self._close_old(frame.time)
             return
+        if self.view is not None:
+            self.view.look(image, frame.time)
         found = self.scorer.push(image, frame.time, look)
         if found.looked:
             self.counts.scored += 1
@@ -251,4 +257,6 @@ class StreamWatch:
     def summary(self) -> dict[str, Any]:
         """The counts, for a file."""
         drift = {} if self.drift is None else dict(drifted=self.drift.times)
+        if self.view is not None:
+            drift |= dict(moved=self.view.moved.times, other_light=self.view.light.times)
         return dict(source=self.source, **asdict(self._counted()), **drift)

@@ -20,6 +20,7 @@ from .pacing import PacedFrames
 from .reasons import Reasons
 from .sources import LiveSource, is_live
 from .stream import StreamScorer
+from .view_drift import ViewDrift
 from .watch_files import watch_files
 from .watch_stream import StreamCounts, StreamWatch
 from .webhook import Webhook
@@ -161,7 +162,8 @@ def watch(
         else:
             left_out = {}
             drift = _drift(path, scorer, tell)
-            counts = _watch_stream(scorer, live[0], writer, settings, tell, record, drift)
+            view = ViewDrift(tell, path.parent.name or 'NAME')
+            counts = _watch_stream(scorer, live[0], writer, settings, tell, record, drift, view)
     finally:
         writer.close()
         if hook is not None:
@@ -179,7 +181,7 @@ def _drift(path: Path, scorer: StreamScorer, tell: Callable[[str], None]) -> Dri
         bound, _ = alarm_of(path, scorer.model, scorer.channel, scorer.policy, USUAL_AN_HOUR)
     except ValueError:
         return None
-    return Drift(bound, tell)
+    return Drift(bound, tell, path.parent.name or 'NAME')
 
 
 def _watch_stream(
@@ -190,6 +192,7 @@ def _watch_stream(
     tell: Callable[[str], None],
     record: dict,
     drift: Drift | None,
+    view: ViewDrift,
 ) -> StreamCounts:
     live = LiveSource(
         source,
@@ -204,7 +207,9 @@ def _watch_stream(
     clips = None
     if settings.clips is not None:
         clips = ClipWriter(writer.out / CLIPS, settings.clips, settings.clips, tell)
-    stream = StreamWatch(scorer, paced, writer, settings.hold, settings.status, tell, clips, drift)
+    stream = StreamWatch(
+        scorer, paced, writer, settings.hold, settings.status, tell, clips, drift, view
+    )
     try:
         return stream.run()
     finally:
