@@ -189,6 +189,14 @@ def mixer_sizes() -> dict[str, int]:
     return sizes
 
 
+@pytest.mark.parametrize('name', ['average', 'smm', 'gru', 'conv', 'tsm'])
+def test_models_of_the_configs_begin_from_nothing(name):
+    """As a run begins: no weights are looked for."""
+    cfg = Config.fromfile(REPO / f'configs/recognition/{name}.py')
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        ACTION_MODELS.build(cfg.model).init_weights()
+
+
 def test_equal_parameters():
     """What the configs compare differs in kind, not in size."""
     sizes = mixer_sizes()

@@ -5,6 +5,7 @@ model = dict(
         _delete_=True,
         type='ResNetTSM',
         pretrained=None,
+        pretrained2d=False,
         depth=18,
         norm_eval=False,
         num_segments=_base_.num_segs,

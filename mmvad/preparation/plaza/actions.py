@@ -59,7 +59,7 @@ def write_actions(
     *,
     seed: int = 0,
     train_clips: int = 24,
-    test_clips: int = 12,
+    test_clips: int = 24,
     frames: int = 16,
     size: int = 64,
 ) -> None:
