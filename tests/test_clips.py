@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import tracemalloc
 
@@ -99,17 +100,25 @@ def test_a_long_event_is_written_while_it_lasts(tmp_path):
 
 def test_frames_that_are_lost_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(clips, '_WAITING', 3)
-    monkeypatch.setattr(clips, 'write_video', lambda images, path, rate: time.sleep(0.2))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(path, images):
+        begun.set()
+        go_on.wait(60)
+        list(images)
+
+    monkeypatch.setattr(ClipWriter, '_write', staticmethod(slow))
     said: list[str] = []
     writer = ClipWriter(tmp_path, before=0.1, tell=said.append)
     for number, image in enumerate(frames(20)):
         writer.look(image, number / 10)
         if number == 0:
             writer.begin('one')
+            assert begun.wait(60)
+    go_on.set()
     writer.close()
-    assert writer.lost > 0 and said == [
-        f'clip one lacks {writer.lost} frames: encoding is too slow'
-    ]
+    # Of the 19 after the first, three wait.
+    assert writer.lost == 16 and said == ['clip one lacks 16 frames: encoding is too slow']
 
 
 def test_where_there_is_no_encoder(tmp_path, monkeypatch):
