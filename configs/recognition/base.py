@@ -67,7 +67,7 @@ val_evaluator = dict(type='AccMetric', metric_list=('top_k_accuracy', 'mean_clas
 test_evaluator = val_evaluator
 
 max_epochs = 12
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_begin=4, val_interval=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_begin=1, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
