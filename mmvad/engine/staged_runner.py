@@ -317,10 +317,12 @@ class StagedRunner:
             self.logger.warning(f'Stage {step.name}: output of other settings moved to {stale}')
             if resume_from is not None and Path(resume_from).is_relative_to(folder.path):
                 resume_from = str(Path(stale) / Path(resume_from).relative_to(folder.path))
+        keys: dict[str, str] = {}
         taken: list[Path] = []
         try:
             if self.processes.main:
-                taken = self._take_over(step, folder, stale)
+                keys = self._video_keys(step)
+                taken = self._take_over(step, folder, keys, stale)
             self.processes.wait()
             result = None
             if stage.shared or self.processes.main:
@@ -334,7 +336,7 @@ class StagedRunner:
                 raise full from error
             raise
         if self.processes.main:
-            more = dict(videos=keys) if (keys := self._video_keys(step)) else {}
+            more = dict(videos=keys) if keys else {}
             folder.finish(**resumed, **more, **({} if stage.evaluates else result or {}))
         self.processes.wait()
         self._outputs.pop(step.name, None)
@@ -412,9 +414,12 @@ class StagedRunner:
             keys[video] = digest(held, videos.value_range, videos.frame_rate)
         return keys
 
-    def _take_over(self, step: Step, folder: StageFolder, stale: str) -> list[Path]:
-        """Take what was made before of videos that are the same."""
-        if not (keys := self._video_keys(step)):
+    def _take_over(
+        self, step: Step, folder: StageFolder, keys: dict[str, str], stale: str
+    ) -> list[Path]:
+        """Take what was made before of videos that are the same; ``keys`` as
+        :meth:`_video_keys` gives them."""
+        if not keys:
             return []
         sources = [Path(stale)] if stale else []
         if self.cfg.get('reuse_from'):
